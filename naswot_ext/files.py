@@ -1,0 +1,48 @@
+"""Writing files so that nothing half-written is ever taken for whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from naswot_ext.errors import NaswotError
+
+
+@contextmanager
+def write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the operating system's refusal (full disk, read-only folder, ...) into one clear error about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise NaswotError(
+            f"Cannot write {path}: {error.strerror or error}. Free some space or choose a folder that "
+            "can be written; what was finished before is kept."
+        ) from error
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place, synced to disk, only when the block succeeds.
+
+    Raises NaswotError where the file cannot be written; `path` is then as it was before.
+    """
+    path = Path(path)
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last: some writers choose the format by it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        os.close(handle)
+        os.chmod(name, 0o644)
+    temporary = Path(name)
+    try:
+        with write_errors(path):
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
