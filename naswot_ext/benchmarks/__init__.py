@@ -1,0 +1,52 @@
+"""Ground truth, one file a source format: an official file, or the user's own table -> the ground-truth table.
+
+The table has one row per architecture, data set and training length, and the columns of `COLUMNS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from naswot_ext.errors import NaswotError
+from naswot_ext.registry import Registry
+from naswot_ext.spaces import SPACES, SearchSpace
+
+# Accuracies in percent, NaN where the source has none; epochs 0 where the source does not say; params -1 likewise.
+COLUMNS: dict[str, str] = {
+    "arch_index": "int32",
+    "arch": "str",
+    "dataset": "str",
+    "epochs": "int32",
+    "valid_accuracy": "float64",
+    "test_accuracy": "float64",
+    "train_seconds": "float64",
+    "n_seeds": "int32",
+    "params": "int64",
+}
+
+# A source takes (space, options) and gives rows with the columns above, in any order.
+Source = Callable[[SearchSpace, Mapping[str, Any]], pd.DataFrame]
+SOURCES: Registry[Source] = Registry("ground-truth source", __name__, dashes=True)
+
+
+def convert(space: str, options: Mapping[str, Any]) -> pd.DataFrame:
+    """The ground-truth table of `space`, sorted by architecture, data set and epochs.
+
+    `options` holds `source` (a file of this folder) and that source's own options.
+    Raises NaswotError where a name is unknown or the source's data are not what they should be.
+    """
+    table = SOURCES.get(options["source"])(SPACES.get(space), options)
+    table = table[list(COLUMNS)].astype(COLUMNS)
+    for column in ("valid_accuracy", "test_accuracy"):
+        outside = table[(table[column] < 0) | (table[column] > 100)]
+        if len(outside):
+            row = outside.iloc[0]
+            raise NaswotError(
+                f"{column} {row[column]} of {row['arch']} on {row['dataset']} is not a percentage: give accuracies "
+                "of 0 to 100."
+            )
+    key = ["arch_index", "dataset", "epochs"]
+    return table.sort_values(key, ignore_index=True)

@@ -1,0 +1,90 @@
+"""Bring your own images: an .npz file named in the config.
+
+The file holds `images`, either uint8 [N, H, W, C] as read from disk or float32 [N, C, H, W] ready for the network,
+and optionally `labels`, integers [N]. Options: `path`; `normalise`, needed for uint8 images: the name of a known
+set or {mean: [...], std: [...]} a channel, in units of 0..255; `classes` (default: the largest label + 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from naswot_ext.datasets import SOURCES, Batch, open_npz
+from naswot_ext.errors import NaswotError, unknown
+
+# Channel means and standard deviations of the training images, in units of 0..255 (NAS-Bench-201's own).
+NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
+    "cifar100": ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
+    "imagenet16-120": ((122.68, 116.66, 104.01), (63.22, 61.26, 65.09)),
+}
+
+
+@SOURCES.register("npz")
+def npz(options: Mapping[str, Any], batch_size: int, rng: np.random.Generator) -> Batch:
+    """Draw `batch_size` different images of the file; raises NaswotError for a file that does not hold images."""
+    path = options["path"]
+    arrays = open_npz(path)
+    if "images" not in arrays:
+        raise NaswotError(f"{path} holds no array 'images'; it has: {', '.join(sorted(arrays)) or 'nothing'}.")
+    images, labels = arrays["images"], arrays.get("labels")
+    _check_images(images, path)
+    if len(images) < batch_size:
+        raise NaswotError(
+            f"{path} holds {len(images)} images, fewer than the batch size {batch_size}. "
+            "Lower batch_size or give more images."
+        )
+    if labels is not None and (labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer)):
+        raise NaswotError(
+            f"'labels' of {path} must be {len(images)} integers, one an image; found {_describe(labels)}."
+        )
+    chosen = np.sort(rng.choice(len(images), size=batch_size, replace=False))
+    drawn = _normalise(images[chosen], options.get("normalise"), path)
+    if not np.isfinite(drawn).all():
+        raise NaswotError(f"{path} holds images with NaN or infinite pixels. Remove them.")
+    if labels is None:
+        return Batch(drawn, None, int(options.get("classes", 1)))
+    if labels.min() < 0:
+        raise NaswotError(f"'labels' of {path} must not be negative; found {labels.min()}.")
+    return Batch(drawn, labels[chosen].astype(np.int64), int(options.get("classes", labels.max() + 1)))
+
+
+def _describe(array: npt.NDArray[Any]) -> str:
+    return f"{array.dtype} {list(array.shape)}"
+
+
+def _check_images(images: npt.NDArray[Any], path: str) -> None:
+    pixels = images.ndim == 4 and images.dtype == np.uint8 and images.shape[3] in (1, 3)
+    ready = images.ndim == 4 and images.dtype in (np.float32, np.float64) and images.shape[1] in (1, 3)
+    if not (pixels or ready):
+        raise NaswotError(
+            f"'images' of {path} must be uint8 [N, H, W, C] or float32 [N, C, H, W] with 1 or 3 channels; "
+            f"found {_describe(images)}. Convert it with numpy."
+        )
+
+
+def _normalise(images: npt.NDArray[Any], normalise: Any, path: str) -> npt.NDArray[np.float32]:
+    if images.dtype != np.uint8:
+        if normalise is not None:
+            raise NaswotError(f"{path} holds float images, which are taken as they are: remove `normalise`.")
+        return images.astype(np.float32)
+    if normalise is None:
+        raise NaswotError(
+            f"{path} holds uint8 images: say how to normalise them, `normalise: cifar10` (known: "
+            f"{', '.join(NORMALISATIONS)}) or `normalise: {{mean: [...], std: [...]}}` in units of 0..255."
+        )
+    if isinstance(normalise, str):
+        if normalise not in NORMALISATIONS:
+            raise unknown("normalisation", normalise, NORMALISATIONS)
+        mean, std = NORMALISATIONS[normalise]
+    else:
+        mean, std = normalise["mean"], normalise["std"]
+    channels = images.shape[3]
+    if len(mean) != channels or len(std) != channels or min(std) <= 0:
+        raise NaswotError(f"`normalise` needs {channels} means and {channels} positive deviations, one a channel.")
+    scaled = (images - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
