@@ -46,6 +46,4 @@ def _open(path: str | os.PathLike[str]) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except pa.ArrowException as error:
-        raise NaswotError(
-            f"{path} is not a whole Parquet file ({error}). Delete it and make it again."
-        ) from error
+        raise NaswotError(f"{path} is not a whole Parquet file ({error}). Delete it and make it again.") from error

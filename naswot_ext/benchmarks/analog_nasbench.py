@@ -34,7 +34,10 @@ class _Unpickler(pickle.Unpickler):
     """Admits the two classes of the file's format; a pickle that asks for anything else is refused by name."""
 
     def find_class(self, module: str, name: str) -> type:
-        if (module, name) in {("analognasbench.data", "Architecture"), ("analognasbench.data", "DriftMeasurement")}:
+        if (module, name) in {
+            ("analognasbench.data", "Architecture"),
+            ("analognasbench.data", "DriftMeasurement"),
+        }:
             return _Plain
         raise NaswotError(
             f"The data file of analog-nasbench asks for {module}.{name}, which its format does not need. "

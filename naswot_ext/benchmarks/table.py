@@ -34,9 +34,7 @@ def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     params = options.get("params")
     parts = []
     for measured in options["accuracy"]:
-        values = {
-            field: _numbers(rows, measured.get(field), path) for field in ("valid", "test", "train_seconds")
-        }
+        values = {field: _numbers(rows, measured.get(field), path) for field in ("valid", "test", "train_seconds")}
         parts.append(
             pd.DataFrame(
                 {

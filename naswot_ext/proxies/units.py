@@ -1,0 +1,18 @@
+"""N_A, the number of rectified units that one image sees, each counted once each time it runs.
+
+A baseline for the paper's score, which grows with it: s <= B log N_A.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from naswot_ext.activation import count_units
+from naswot_ext.proxies import SHAPE_BATCH, Images, Scored, proxy
+
+
+@proxy("units", title="rectified units N_A", cost="one forward pass of two images")
+def units(network: nn.Module, batch: Images) -> Scored:
+    """Count the units; the batch gives only the image size."""
+    counted = count_units(network, batch.images[:SHAPE_BATCH]).units
+    return Scored(float(counted), counted)
