@@ -1,0 +1,412 @@
+"""The two result tables: what searches found and how scores rank architectures, measured beside published.
+
+Rows are computed file by file (`correlation_rows`, `search_rows`), so that the costly part can be a job of its
+own for each proxy, and joined by `write_correlations` and `write_searches` into CSV for programs and Markdown
+for people.
+
+A published number stands beside a measured one only where the experiment is the same: see `published_tau` and
+`published_accuracy`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from naswot_ext.errors import NaswotError
+from naswot_ext.files import atomic_path
+from naswot_ext.statistics import correlate, pair
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("valid", "test")
+CORRELATION_COLUMNS = [
+    "space",
+    "scored_on",
+    "proxy",
+    "dataset",
+    "split",
+    "architectures",
+    "singular",
+    "failed",
+    "kendall",
+    "kendall_low",
+    "kendall_high",
+    "spearman",
+    "spearman_low",
+    "spearman_high",
+    "published_kendall",
+]
+SEARCH_COLUMNS = [
+    "space",
+    "scored_on",
+    "proxy",
+    "algorithm",
+    "n_samples",
+    "runs",
+    "dataset",
+    "split",
+    "mean",
+    "std",
+    "search_seconds",
+    "published_mean",
+    "published_std",
+    "published_source",
+]
+PUBLISHED_COLUMNS = [
+    "source",
+    "table",
+    "space",
+    "method",
+    "n_samples",
+    "dataset",
+    "split",
+    "measure",
+    "mean",
+    "std",
+]
+
+_FORMATS = {
+    **dict.fromkeys(("n_samples", "runs", "architectures", "singular", "failed"), "{:.0f}"),
+    **dict.fromkeys(("kendall", "kendall_low", "kendall_high"), "{:.4f}"),
+    **dict.fromkeys(("spearman", "spearman_low", "spearman_high", "mean", "std"), "{:.4f}"),
+    **dict.fromkeys(("published_kendall", "published_mean", "published_std"), "{:g}"),
+    "search_seconds": "{:.3f}",
+}
+_TITLES = {
+    "nasbench101": "NAS-Bench-101",
+    "nasbench201": "NAS-Bench-201",
+    "nats-sss": "NATS-Bench SSS",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenet16-120": "ImageNet16-120",
+    "imagenette2": "Imagenette2",
+    "gaussian": "standard-normal images",
+    "naswot": "NASWOT",
+}
+
+
+def title(name: str) -> str:
+    """A space's, data set's or proxy's name as papers print it."""
+    return _TITLES.get(name, name)
+
+
+def search_label(algorithm: str, proxy: str | None, n_samples: int | None) -> str:
+    """What people call a search: "NASWOT, N = 10", "random", "naswot over params, N = 10"."""
+    name = title(algorithm) if proxy in (None, algorithm) else f"{algorithm} over {proxy}"
+    return name if n_samples is None else f"{name}, N = {n_samples}"
+
+
+def read_published(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The papers' numbers, one a row; raises NaswotError where the file or a column is missing."""
+    if not Path(path).is_file():
+        raise NaswotError(f"No such file: {path}. The published numbers are workflow/resources/published.csv.")
+    published = pd.read_csv(path)
+    missing = [column for column in PUBLISHED_COLUMNS if column not in published]
+    if missing:
+        raise NaswotError(f"{path} has no column {', '.join(missing)}; needed: {', '.join(PUBLISHED_COLUMNS)}.")
+    return published
+
+
+def final_accuracies(truth: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
+    """Accuracies after the longest training of each data set: {(data set, split): percent by `arch_index`}.
+
+    A split in which the ground truth has no accuracy at all is not there. Data sets keep the truth's order.
+    """
+    final: dict[tuple[str, str], pd.Series] = {}
+    for dataset, rows in truth.groupby("dataset", sort=False):
+        rows = rows[rows["epochs"] == rows["epochs"].max()].set_index("arch_index")
+        for split in SPLITS:
+            accuracy = rows[f"{split}_accuracy"]
+            if accuracy.notna().any():
+                final[str(dataset), split] = accuracy
+    return final
+
+
+def correlation_rows(
+    scores: Sequence[pd.DataFrame],
+    truth: pd.DataFrame,
+    published: pd.DataFrame,
+    *,
+    space: str,
+    scored_on: str,
+    proxy: str,
+    bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The rows of correlations.csv of one proxy: one a data set and split that the ground truth has.
+
+    `scores` are the score tables of one (space, data set, proxy), one an initialisation seed; how seeds,
+    singular and failed architectures count is in `naswot_ext.statistics`. An undefined correlation is an empty
+    cell; the log says why.
+    """
+    rows = []
+    for (dataset, split), accuracy in final_accuracies(truth).items():
+        paired = pair(scores, accuracy)
+        found = correlate(paired, bootstrap, confidence, seed)
+        where = f"{space}, {proxy} on {scored_on}, {dataset} {split}"
+        if found.note:
+            log.warning("%s: correlation %s", where, found.note)
+        if paired.unknown:
+            log.warning("%s: %d architectures without an accuracy left out", where, paired.unknown)
+        rows.append(
+            {
+                "space": space,
+                "scored_on": scored_on,
+                "proxy": proxy,
+                "dataset": dataset,
+                "split": split,
+                "architectures": len(paired.accuracy),
+                "singular": paired.singular,
+                "failed": paired.failed,
+                "kendall": found.kendall.value,
+                "kendall_low": found.kendall.low,
+                "kendall_high": found.kendall.high,
+                "spearman": found.spearman.value,
+                "spearman_low": found.spearman.low,
+                "spearman_high": found.spearman.high,
+                "published_kendall": published_tau(published, space, scored_on, proxy, dataset, split),
+            }
+        )
+    return pd.DataFrame(rows, columns=CORRELATION_COLUMNS)
+
+
+def published_tau(published: pd.DataFrame, space: str, scored_on: str, proxy: str, dataset: str, split: str) -> float:
+    """The published Kendall tau of a proxy, or NaN.
+
+    From Mellor et al. (ICML 2021, Figure 3) where they have one, else from Lee and Ham (AZ-NAS, CVPR 2024). Figure
+    3's rows name no split: its axis says validation, its code reads test accuracies, so they go to test. Its scores
+    are of images of the data set that they are correlated with, so they have no counterpart among scores of another
+    of its data sets; scores of standard-normal images are set beside all.
+    """
+    taus = published[(published["measure"] == "kendall_tau") & (published["space"] == space)]
+    taus = taus[(taus["method"].str.casefold() == proxy.casefold()) & (taus["split"].fillna("test") == split)]
+    figure3 = taus[taus["source"] == "mellor2021-icml"]
+    if dataset in set(figure3["dataset"]):
+        if scored_on != dataset and scored_on in set(figure3["dataset"]):
+            return math.nan
+        taus = figure3
+    else:
+        taus = taus[taus["source"] == "lee2024-aznas"]
+    match = taus.loc[taus["dataset"] == dataset, "mean"]
+    return float(match.iloc[0]) if len(match) else math.nan
+
+
+def search_rows(table: pd.DataFrame, made_by: Mapping[str, Any], published: pd.DataFrame) -> pd.DataFrame:
+    """The rows of searches.csv of one search: one a data set and split with an accuracy.
+
+    `table` has one row a run; `made_by` is its provenance with `space`, `scored_on`, `algorithm`, `proxy` and
+    `n_samples` (the last two may be None). The standard deviation is the population's (ddof 0), as the reference
+    code's is. A run that found no architecture (`arch_index` below 0) is left out of all cells, `runs` counts
+    the others, and `search_seconds` is their mean (empty where seconds were not recorded).
+    """
+    facts = {key: made_by[key] for key in ("space", "scored_on", "proxy", "algorithm", "n_samples")}
+    where = f"{facts['space']}, {search_label(facts['algorithm'], facts['proxy'], facts['n_samples'])}"
+    found = table[table["arch_index"] >= 0]
+    if len(found) < len(table):
+        log.warning("%s: %d of %d runs found no architecture", where, len(table) - len(found), len(table))
+    rows = []
+    for dataset, split in accuracy_columns(table):
+        values = found[f"{dataset}_{split}"].dropna()
+        if len(values) < len(found):
+            log.warning("%s: %d runs without %s %s accuracy", where, len(found) - len(values), dataset, split)
+        mean, std, source = published_accuracy(published, facts, dataset, split)
+        rows.append(
+            facts
+            | {
+                "runs": len(values),
+                "dataset": dataset,
+                "split": split,
+                "mean": values.mean(),
+                "std": values.std(ddof=0),
+                "search_seconds": found["seconds"].mean(),
+                "published_mean": mean,
+                "published_std": std,
+                "published_source": source,
+            }
+        )
+    return pd.DataFrame(rows, columns=SEARCH_COLUMNS)
+
+
+def accuracy_columns(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (data set, split) pairs that the columns of a search table, "{data set}_{split}", are of."""
+    pairs = (str(column).rpartition("_")[::2] for column in table.columns)
+    return [(dataset, split) for dataset, split in pairs if split in SPLITS]
+
+
+def published_accuracy(
+    published: pd.DataFrame, facts: Mapping[str, Any], dataset: str, split: str
+) -> tuple[float, float, str]:
+    """The published mean, standard deviation and source of a search, or (NaN, NaN, "").
+
+    From Mellor et al. (ICML 2021), whose scores are NASWOT's: a search over another proxy has no counterpart.
+    Table 2a searches on CIFAR-10 and Table 2b on the data set it reports, so a search over scores of another of
+    these data sets has none either; one over images of neither (standard-normal ones) is set beside both.
+    """
+    if facts["proxy"] not in (None, "naswot"):
+        return math.nan, math.nan, ""
+    paper = published[(published["source"] == "mellor2021-icml") & (published["space"] == facts["space"])]
+    n_samples = paper["n_samples"]
+    rows = paper[
+        (paper["measure"] == "accuracy_percent")
+        & (paper["method"].str.casefold() == str(facts["algorithm"]).casefold())
+        & (n_samples.isna() if facts["n_samples"] is None else n_samples == facts["n_samples"])
+        & (paper["dataset"] == dataset)
+        & (paper["split"] == split)
+    ]
+    if facts["proxy"] is not None and facts["scored_on"] in set(paper["dataset"]):
+        searched_on = rows["dataset"].where(rows["table"] == "table2b", "cifar10")
+        rows = rows[searched_on == facts["scored_on"]]
+    if rows.empty:
+        return math.nan, math.nan, ""
+    row = rows.iloc[0]
+    return float(row["mean"]), float(row["std"]), f"{row['source']} {row['table']}"
+
+
+def write_correlations(
+    rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], markdown: str | os.PathLike[str]
+) -> None:
+    """Join the rows of the proxies, in the order given, into correlations.csv and its twin for people."""
+    table = pd.concat(list(rows), ignore_index=True)[CORRELATION_COLUMNS]
+    _write_csv(table, csv)
+    lines = [
+        "# Rank correlation of score and accuracy",
+        "",
+        "Kendall's tau-b and Spearman's rho with bootstrap intervals over architectures. Singular architectures "
+        "count as the worst rank; failed ones are left out. Empty: undefined (fewer than 3 architectures, or all "
+        "values equal). Published: Mellor et al. 2021 (Figure 3, test), else Lee and Ham 2024.",
+    ]
+    for (space, scored_on), part in _groups(table, "space", "scored_on"):
+        body = [
+            [
+                title(row.proxy),
+                f"{title(row.dataset)} {row.split}",
+                interval(row.kendall, row.kendall_low, row.kendall_high),
+                _cell(row.published_kendall, "{:g}"),
+                interval(row.spearman, row.spearman_low, row.spearman_high),
+                *map(str, (row.architectures, row.singular, row.failed)),
+            ]
+            for row in part
+        ]
+        head = ["Proxy", "Accuracy", "Kendall tau", "Published", "Spearman rho", "Architectures", "Singular"]
+        lines += _section(space, scored_on, [*head, "Failed"], body)
+    _write_text("\n".join(lines) + "\n", markdown)
+
+
+def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], markdown: str | os.PathLike[str]) -> None:
+    """Join the rows of the searches, in the order given, into searches.csv and its twin for people."""
+    table = pd.concat(list(rows), ignore_index=True)[SEARCH_COLUMNS]
+    _write_csv(table, csv)
+    lines = [
+        "# Accuracy of the architectures that searches find",
+        "",
+        "Percent, mean ± standard deviation over the runs that found an architecture. Seconds: mean time that one "
+        "run's scores or training took. Published: Mellor et al. 2021, where the search is the same.",
+    ]
+    for (space, scored_on), part in _groups(table, "space", "scored_on"):
+        body = [
+            [
+                search_label(row.algorithm, _given(row.proxy), _given(row.n_samples)),
+                f"{title(row.dataset)} {row.split}",
+                spread(row.mean, row.std),
+                spread(row.published_mean, row.published_std),
+                row.published_source,
+                str(row.runs),
+                _cell(row.search_seconds, "{:.2f}"),
+            ]
+            for row in part
+        ]
+        head = ["Search", "Accuracy", "Measured", "Published", "Source", "Runs", "Seconds"]
+        lines += _section(space, scored_on, head, body)
+    _write_text("\n".join(lines) + "\n", markdown)
+
+
+def headline(tables: str | os.PathLike[str]) -> list[str]:
+    """What a run found, in a few lines for its end, from the folder that holds the two CSV files.
+
+    Test accuracy where there is one, else validation: correlations of every proxy, then what searches found.
+    """
+    lines = []
+    correlations = _test_if_any(pd.read_csv(Path(tables) / "correlations.csv"))
+    for (space, scored_on, dataset), part in _groups(correlations, "space", "scored_on", "dataset"):
+        lines.append(
+            f"Kendall tau with {title(dataset)} {part[0].split} accuracy"
+            f" ({title(space)}, scored on {title(scored_on)}):"
+        )
+        width = max(len(title(row.proxy)) for row in part)
+        for row in part:
+            tau = interval(row.kendall, row.kendall_low, row.kendall_high) or "undefined"
+            line = f"  {title(row.proxy):<{width}}  {tau:<22}"
+            counts = f"{row.architectures} architectures, {row.singular} singular, {row.failed} failed"
+            lines.append(f"{line} {counts}{_beside(_cell(row.published_kendall, '{:g}'))}")
+    searches = _test_if_any(pd.read_csv(Path(tables) / "searches.csv"))
+    for (space, scored_on, dataset), part in _groups(searches, "space", "scored_on", "dataset"):
+        lines.append(f"{title(dataset)} {part[0].split} accuracy found ({title(space)}, scored on {title(scored_on)}):")
+        labels = [search_label(row.algorithm, _given(row.proxy), _given(row.n_samples)) for row in part]
+        width = max(map(len, labels))
+        for label, row in zip(labels, part, strict=True):
+            line = f"  {label:<{width}}  {spread(row.mean, row.std) or 'none':<14}"
+            lines.append(f"{line} {row.runs} runs{_beside(spread(row.published_mean, row.published_std))}")
+    return lines
+
+
+def interval(value: float, low: float, high: float, digits: int = 3) -> str:
+    """A statistic with its interval, "0.574 [0.551, 0.602]"; without it where there is none; empty where undefined."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:.{digits}f}"
+    return text if math.isnan(low) else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def spread(mean: float, std: float) -> str:
+    """A mean with its standard deviation, "92.44 ± 1.13"; empty where there is none."""
+    return "" if math.isnan(mean) else f"{mean:.2f} ± {std:.2f}"
+
+
+def _groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, list[Any]]]:
+    for names, part in table.groupby(list(columns), sort=False):
+        yield names, list(part.itertuples())
+
+
+def _test_if_any(table: pd.DataFrame) -> pd.DataFrame:
+    has_test = table.groupby(["space", "scored_on", "dataset"])["split"].transform(lambda s: (s == "test").any())
+    return table[(table["split"] == "test") | ~has_test.astype(bool)]
+
+
+def _beside(published: str) -> str:
+    return f", published {published}" if published else ""
+
+
+def _given(value: Any) -> Any:
+    """`value`, or None where a table has an empty cell."""
+    if pd.isna(value):
+        return None
+    return int(value) if isinstance(value, float) else value
+
+
+def _cell(value: Any, form: str) -> str:
+    return "" if pd.isna(value) else form.format(value)
+
+
+def _write_csv(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Every number with the decimals of its column, so that equal results are equal bytes."""
+    text = {column: [_cell(value, _FORMATS.get(column, "{}")) for value in table[column]] for column in table.columns}
+    _write_text(pd.DataFrame(text, columns=table.columns).to_csv(index=False, lineterminator="\n"), path)
+
+
+def _section(space: str, scored_on: str, head: list[str], body: list[list[str]]) -> list[str]:
+    table = [head, ["---"] * len(head), *body]
+    lines = ["| " + " | ".join(row) + " |" for row in table]
+    return ["", f"## {title(space)}, scored on {title(scored_on)}", "", *lines]
+
+
+def _write_text(text: str, path: str | os.PathLike[str]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
