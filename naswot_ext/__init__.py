@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["ActivationKernel", "NaswotError", "Score", "build_info", "rank", "score", "__version__"]
+__all__ = ["ActivationKernel", "NaswotError", "Score", "__version__", "build_info", "rank", "score"]
 
 if TYPE_CHECKING:
     from naswot_ext.activation import ActivationKernel, Score, rank, score

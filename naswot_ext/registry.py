@@ -29,7 +29,8 @@ class Registry(Generic[Entry]):
     def names(self) -> list[str]:
         """The known names, sorted, without importing what they name."""
         spec = importlib.util.find_spec(self.package)
-        assert spec is not None and spec.submodule_search_locations is not None
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
         modules = (m.name for m in pkgutil.iter_modules(spec.submodule_search_locations))
         files = {m.replace("_", self._join) for m in modules if not m.startswith("_")}
         return sorted(files | set(self._entries))

@@ -1,4 +1,4 @@
-"""Search algorithms, one file each: (candidates, scores, ground truth, options) -> the architecture that each run finds.
+"""Search algorithms, one file each: (candidates, options) -> the architecture that each run finds.
 
 A run draws from the candidates, the architectures that were sampled for scoring and have ground truth. Run r of
 every algorithm draws with the same seed, so that algorithms can be compared run by run.
@@ -92,7 +92,7 @@ def candidates(
     aligned = [_align(table, index) for table in scores]
     return Candidates(
         index,
-        names.loc[index].to_numpy(),
+        names.reindex(index).to_numpy(),
         accuracy,
         scored_on,
         scores=[table["score"].where(table["status"] == "ok").to_numpy(np.float64) for table in aligned],

@@ -1,0 +1,106 @@
+"""NAS-Bench-201 against the reference code's own networks, the official order, and its definition."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import naswot_ext
+from naswot_ext.activation import count_units
+from naswot_ext.errors import NaswotError
+from naswot_ext.seeds import derive
+from naswot_ext.spaces import SPACES
+from naswot_ext.spaces.nasbench201 import OPERATIONS, NasBench201
+from tests.conftest import REPOSITORY
+
+SPACE = SPACES.get("nasbench201")
+with open(REPOSITORY / "tests/golden/nasbench201.csv", newline="") as file:
+    GOLDEN = list(csv.DictReader(file))
+ALL_NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+
+
+@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["index"])
+def test_a_network_has_the_reference_parameters_applications_and_units(row: dict[str, str]) -> None:
+    network = SPACE.build(row["arch"])
+    counted = count_units(network, torch.randn(2, 3, 32, 32))
+    assert sum(p.numel() for p in network.parameters()) == int(row["params_1class"])
+    assert counted.applications == int(row["relu_calls"])
+    assert counted.units == int(row["relu_units_per_image"])
+    assert SPACE.index(row["arch"]) == int(row["index"])
+
+
+# Every fifth row keeps this test at a minute; `perf` and issue notes hold the agreement of all forty.
+@pytest.mark.parametrize("row", GOLDEN[::5], ids=lambda row: row["index"])
+def test_scores_agree_with_the_reference_within_four_standard_errors(row: dict[str, str]) -> None:
+    inits = int(row["n_inits"])
+    scores = []
+    for init in range(inits):
+        torch.manual_seed(derive(20, row["arch"], init))
+        batch = torch.randn(128, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+        scores.append(float(naswot_ext.score(SPACE.build(row["arch"]), batch)))
+    pooled = max(math.sqrt((float(row["score_std"]) ** 2 + np.std(scores, ddof=1) ** 2) / 2), 0.3)
+    assert abs(np.mean(scores) - float(row["score_mean"])) <= 4 * pooled * math.sqrt(2 / inits)
+
+
+def test_the_order_is_that_of_the_official_files(real_data) -> None:
+    table = pd.read_csv(real_data("nasbench201.csv.gz"))
+    assert [SPACE.architecture(i) for i in range(len(SPACE))] == table["arch"].tolist()
+    assert [SPACE.index(arch) for arch in table["arch"]] == table["index"].tolist()
+
+
+def test_it_holds_every_combination_of_operations_once() -> None:
+    architectures = {SPACE.architecture(i) for i in range(len(SPACE))}
+    assert len(architectures) == len(SPACE) == 15_625
+
+
+def test_the_all_none_cell_is_singular() -> None:
+    score = naswot_ext.score(SPACE.build(ALL_NONE), torch.randn(8, 3, 32, 32))
+    assert score == -math.inf
+    assert score.singular
+
+
+def test_a_disconnected_cell_that_still_rectifies_is_scored() -> None:
+    # Node 1 is computed and rectified, but nothing that leaves it reaches the output.
+    dead_branch = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
+    assert math.isfinite(naswot_ext.score(SPACE.build(dead_branch), torch.randn(8, 3, 32, 32)))
+
+
+def test_every_single_edit_is_a_neighbour_and_mutations_are_uniform_among_them() -> None:
+    architecture = SPACE.architecture(5)
+    neighbours = SPACE.neighbours(architecture)
+    assert len(set(neighbours)) == 6 * (len(OPERATIONS) - 1)
+    assert architecture not in neighbours
+    rng = np.random.default_rng(0)
+    drawn = pd.Series([SPACE.mutate(architecture, rng) for _ in range(4_800)]).value_counts()
+    # 200 expected each; 5 standard deviations of a binomial are 70.
+    assert set(drawn.index) == set(neighbours)
+    assert drawn.between(130, 270).all()
+
+
+def test_the_classifier_has_the_classes_asked_for_and_sizes_follow_the_skeleton() -> None:
+    small = NasBench201(channels=4, cells=1).build(SPACE.architecture(1), num_classes=7)
+    assert small(torch.randn(2, 3, 8, 8)).shape == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "reason"),
+    [
+        ("nonsense", "is not a NAS-Bench-201 architecture"),
+        (ALL_NONE.replace("none~0|+|none~0", "nor_conv_5x5~0|+|none~0", 1), "Did you mean 'nor_conv_"),
+        (ALL_NONE + "+|none~0|", "is not a NAS-Bench-201 architecture"),
+    ],
+)
+def test_an_architecture_outside_the_space_is_refused(architecture: str, reason: str) -> None:
+    with pytest.raises(NaswotError, match=reason):
+        SPACE.index(architecture)
+
+
+@pytest.mark.parametrize("index", [-1, 15_625])
+def test_an_index_outside_the_space_is_refused(index: int) -> None:
+    with pytest.raises(NaswotError, match="run from 0 to 15624"):
+        SPACE.architecture(index)

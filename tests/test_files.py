@@ -1,0 +1,62 @@
+"""Files are whole or absent, and tables say how they were made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from naswot_ext.errors import NaswotError
+from naswot_ext.files import atomic_path
+from naswot_ext.provenance import read_provenance, read_table, write_table
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def half_write() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half_write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_succeeds_replaces_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "a.txt"
+    with atomic_path(path) as temporary:
+        assert not path.exists()
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = pytest.raises(NaswotError, match=r"Cannot write .*file/a\.txt: .*Free some space or choose a folder")
+    with refused, atomic_path(tmp_path / "file" / "a.txt"):
+        pytest.fail("the block must not run")
+
+
+def test_a_table_comes_back_with_how_it_was_made_and_equal_tables_are_equal_bytes(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    for name in ("1.parquet", "2.parquet"):
+        write_table(table, tmp_path / name, seed=3)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "1.parquet"), table)
+    assert read_provenance(tmp_path / "1.parquet")["seed"] == 3
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+
+
+def test_a_missing_and_a_truncated_table_are_clear_errors(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    with pytest.raises(NaswotError, match="No such file"):
+        read_table(path)
+    write_table(pd.DataFrame({"a": range(100)}), path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(NaswotError, match="not a whole Parquet file"):
+        read_table(path)
