@@ -1,0 +1,47 @@
+// What one instruction level provides, and which level runs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace naswot {
+
+// Packed rows are multiples of this many 64-bit words, zero filled: no kernel has a tail.
+constexpr int64_t kWordStep = 8;
+// Packed rows come in multiples of this, zero filled: no tile of row pairs is cut.
+constexpr int64_t kRowStep = 4;
+
+
+constexpr int64_t slogdet_width(int64_t n) { return (n + kWordStep - 1) / kWordStep * kWordStep; }
+
+struct Level {
+  const char* name;
+
+  // One row's `units` numbers to ceil(units / 64) words, bit set where the number is > 0; unused bits are zero.
+  // The order of bits is the level's own, the same for every row. Returns the number of NaN and infinities.
+  using Pack = int64_t (*)(const void* numbers, int64_t units, uint64_t* words);
+  Pack pack_float16;
+  Pack pack_bfloat16;
+  Pack pack_float32;
+  Pack pack_float64;
+
+  // distances[i * rows + j] += Hamming distance of packed rows i and j, for i < j at least (what lies on and below
+  // the diagonal is not to be read).
+  void (*distances)(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* distances);
+
+  // One row-major n x n kernel; see slogdet.h. `scratch` holds 2 * n * slogdet_width(n) doubles.
+  void (*slogdet)(const int64_t* kernel, int64_t n, double* scratch, double* sign, double* logabsdet);
+};
+
+extern const Level kScalar;
+#if defined(__x86_64__)
+extern const Level kAvx2;
+extern const Level kAvx512;
+#endif
+
+// The highest level that this processor supports, or the one that NASWOT_CPU_LEVEL names.
+const Level& level();
+std::vector<std::string> level_names(bool supported_only);
+
+}  // namespace naswot

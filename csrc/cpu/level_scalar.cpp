@@ -1,0 +1,68 @@
+// Portable C++ for any processor.
+//
+//   step        instructions                             cost
+//   pack        integer compare, 8 bytes -> 8 bits by    one multiplication per 8 units
+//               one multiplication
+//   distances   xor, SWAR popcount                       10 integer operations per 64 units and pair
+//   slogdet     double-double, Dekker products           33 flops per entry and step
+//
+// The popcount adds neighbouring fields until each byte counts its own bits (at most 8), so 31 words can be added
+// bytewise before the bytes are summed.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "../formats.h"
+#include "level.h"
+#include "portable.h"
+
+namespace naswot {
+namespace {
+
+uint64_t byte_counts(uint64_t x) {
+  x -= (x >> 1) & 0x5555555555555555u;
+  x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
+  return (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+}
+
+uint64_t sum_of_bytes(uint64_t x) {
+  const uint64_t pairs = (x & 0x00FF00FF00FF00FFu) + ((x >> 8) & 0x00FF00FF00FF00FFu);
+  return pairs * 0x0001000100010001u >> 48;
+}
+
+uint64_t distance(const uint64_t* a, const uint64_t* b, int64_t words) {
+  uint64_t sum = 0;
+  for (int64_t begin = 0; begin < words; begin += 3 * kWordStep) {
+    const int64_t end = begin + 3 * kWordStep < words ? begin + 3 * kWordStep : words;
+    uint64_t counts = 0;
+    for (int64_t w = begin; w < end; ++w) counts += byte_counts(a[w] ^ b[w]);
+    sum += sum_of_bytes(counts);
+  }
+  return sum;
+}
+
+void distances(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* result) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = i + 1; j < rows; ++j) {
+      result[i * rows + j] += distance(packed + i * words, packed + j * words, words);
+    }
+  }
+}
+
+#if defined(__aarch64__)
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
+
+}  // namespace
+
+const Level kScalar = {"scalar",
+                       pack_portable<Float16>,
+                       pack_portable<BFloat16>,
+                       pack_portable<Float32>,
+                       pack_portable<Float64>,
+                       distances,
+                       slogdet_portable<kFused>};
+
+}  // namespace naswot

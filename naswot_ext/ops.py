@@ -1,0 +1,138 @@
+"""The compiled operators: pairwise Hamming kernels of sign codes, and log-determinants of integer kernels.
+
+Importing this module loads the library and registers ``torch.ops.naswot``. The wrappers here turn bad input into
+`NaswotError`; the operators themselves raise ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from naswot_ext.errors import NaswotError
+
+_REBUILD = "Run `make install` (or `pip install --no-build-isolation --no-deps -e .`) in naswot's folder."
+
+try:
+    from naswot_ext import _C  # type: ignore[attr-defined]
+except ImportError as error:
+    raise NaswotError(f"naswot's compiled library cannot be loaded: {error}. {_REBUILD}") from error
+
+if _C.torch_version != torch.__version__:
+    raise NaswotError(
+        f"naswot's library was compiled for torch {_C.torch_version}, but this is torch {torch.__version__}. {_REBUILD}"
+    )
+
+try:
+    _C.level()
+except ValueError as error:
+    raise NaswotError(str(error)) from error
+
+
+def hamming_accumulate_(kernel: Tensor, activations: Tensor, nonfinite: Tensor | None = None) -> None:
+    """Add one layer to the kernel of Mellor et al. (ICML 2021), K_ij = N_A - d_H(c_i, c_j).
+
+    ``kernel[i, j] += D - d_H(c_i, c_j)``, where c_i is the 0/1 code ``activations[i] > 0`` of image i over its D units.
+    The sum over layers is the network's kernel: it is exact in int64, whatever the device, instruction level, number of
+    threads or order of layers. No gradient is recorded. NaN counts as inactive; denormals are positive.
+
+    Args:
+        kernel: int64 [B, B], any strides, changed in place.
+        activations: pre-activations, [B, ...] with D numbers an image (D may be 0), float32, float64, bfloat16 or
+            float16, on the kernel's device. Rows that are dense memory in any order of dimensions (contiguous,
+            channels_last, ...) are read in place; other strides cost a copy.
+        nonfinite: one int64 element, to which the number of NaN and infinite activations is added in the same pass.
+
+    Raises:
+        NaswotError: a wrong shape, dtype, layout or device.
+    """
+    try:
+        torch.ops.naswot.hamming_accumulate_(kernel, activations, nonfinite)
+    except (ValueError, NotImplementedError) as error:
+        raise _explained(error, kernel=kernel, activations=activations, nonfinite=nonfinite) from None
+
+
+def slogdet(kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Sign and log|det| of integer matrices, in float64; log|det K_H| is the score of Mellor et al. (ICML 2021).
+
+    A matrix is singular by numerical rank: complete pivoting leaves nothing above B * eps * (largest diagonal entry),
+    eps = 2**-52. The elimination runs in double-double arithmetic, so that rounding does not decide and every device
+    agrees; regular matrices get log|det| to about 1e-15 of its value.
+
+    Args:
+        kernel: int64 [B, B] or [n, B, B], any values.
+
+    Returns:
+        (sign, logabsdet), float64 [] or [n]: sign is 1, -1 or, where singular, 0 beside -inf. Never NaN.
+
+    Raises:
+        NaswotError: a wrong shape, dtype or layout.
+    """
+    try:
+        return torch.ops.naswot.slogdet(kernel)
+    except (ValueError, NotImplementedError) as error:
+        raise _explained(error, kernel=kernel) from None
+
+
+def reference_hamming(activations: Tensor) -> Tensor:
+    """The definition in plain torch, which every compiled version equals: the number of units where two codes agree.
+
+    Args:
+        activations: [B, ...], any dtype with an order.
+
+    Returns:
+        int64 [B, B].
+    """
+    codes = (activations > 0).reshape(len(activations), -1)
+    return torch.stack([(codes == code).sum(dim=1) for code in codes])
+
+
+def build_info() -> dict[str, Any]:
+    """How the library was built and how it runs here, as JSON values.
+
+    ``cpu_levels`` are compiled in, ``cpu_levels_supported`` run on this processor, ``cpu_level`` is used (the
+    highest, unless the environment variable NASWOT_CPU_LEVEL names a lower one).
+    """
+    return {
+        "torch": torch.__version__,
+        "compiler": _C.compiler,
+        "source_fingerprint": _C.source_fingerprint,
+        "cpu_levels": _C.levels(),
+        "cpu_levels_supported": _C.supported_levels(),
+        "cpu_level": _C.level(),
+        "threads": torch.get_num_threads(),
+        "cuda": _C.cuda_version is not None,
+        "cuda_version": _C.cuda_version,
+        "cuda_architectures": _C.cuda_architectures.replace(" ", ";").split(";") if _C.cuda_version else [],
+        "cuda_available": torch.cuda.is_available(),
+    }
+
+
+def _explained(error: Exception, **tensors: Tensor | None) -> NaswotError:
+    if isinstance(error, ValueError):
+        return NaswotError(str(error))
+    for name, tensor in tensors.items():
+        if tensor is not None and (tensor.layout is not torch.strided or tensor.is_quantized):
+            return NaswotError(f"{name} is {tensor.layout}, {tensor.dtype}: only dense tensors are supported.")
+    devices = sorted({str(tensor.device) for tensor in tensors.values() if tensor is not None})
+    if _C.cuda_version is None and any(device.startswith("cuda") for device in devices):
+        return NaswotError(f"naswot's library was built without CUDA. {_REBUILD}")
+    return NaswotError(f"naswot's operators run on CPU and CUDA, not on {', '.join(devices)}.")
+
+
+@torch.library.register_fake("naswot::hamming_accumulate_")
+def _(kernel: Tensor, activations: Tensor, nonfinite: Tensor | None = None) -> None:
+    torch._check(kernel.dim() == 2 and kernel.dtype == torch.int64, lambda: "kernel must be int64 [B, B]")
+    torch._check(kernel.shape[0] == kernel.shape[1], lambda: "kernel must be square")
+    torch._check(activations.dim() >= 1, lambda: "activations must be [B, ...]")
+    torch._check(activations.shape[0] == kernel.shape[0], lambda: "kernel and activations differ in B")
+
+
+@torch.library.register_fake("naswot::slogdet")
+def _(kernel: Tensor) -> tuple[Tensor, Tensor]:
+    torch._check(kernel.dim() in (2, 3) and kernel.dtype == torch.int64, lambda: "kernel must be int64 [n, B, B]")
+    torch._check(kernel.shape[-1] == kernel.shape[-2], lambda: "kernel must be square")
+    shape = kernel.shape[:-2]
+    return kernel.new_empty(shape, dtype=torch.float64), kernel.new_empty(shape, dtype=torch.float64)
