@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 
@@ -50,17 +49,20 @@ def _tree(module: str) -> ast.Module:
     return ast.parse(_source(module).read_text())
 
 
-@functools.cache
 def _source(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no module {module}")
-    return Path(spec.origin)
+    """The file of a module, without importing the packages above it (which would bring torch with them)."""
+    path = Path(__file__).parent.joinpath(*module.split(".")[1:])
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if module.startswith(f"{_PACKAGE}.") and file.is_file():
+            return file
+    raise ModuleNotFoundError(f"no module {module}")
 
 
 def _is_module(name: str) -> bool:
-    path = Path(__file__).parent.joinpath(*name.split(".")[1:])
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+    try:
+        return bool(_source(name))
+    except ModuleNotFoundError:
+        return False
 
 
 @functools.cache
