@@ -1,0 +1,47 @@
+# The table of contents: ground truth and batches, scores, searches, and what people look at.
+
+from snakemake.utils import min_version
+
+min_version("9.8")
+
+
+# A config given on the command line stands alone: merged into the default one, it could never remove a data set.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/benchmarks.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/searches.smk"
+include: "workflow/rules/results.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report.html",
+
+
+rule results:
+    input:
+        TABLES,
+        FIGURES,
+
+
+rule scores:
+    input:
+        expand(SCORES, space=SPACES, dataset=DATASETS, proxy=PROXIES, seed=SEEDS),
+
+
+onstart:
+    check_writable(config["results"])
+
+
+onsuccess:
+    say_what_was_found(config["results"])

@@ -1,0 +1,230 @@
+"""The workflow's config: defaults filled in, and every mistake told in one sentence before any work starts.
+
+The keys, their defaults and descriptions stand in a JSON Schema (workflow/schemas/config.schema.yaml); what a
+schema cannot say (names of registered things, files that must exist, N against the number scored) is checked here.
+Imports no torch, because the Snakefile reads this at every start.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.registry import Registry
+
+# The same folders as the packages' own registries, whose import would bring torch with it.
+SPACES: Registry[Any] = Registry("search space", "naswot_ext.spaces", dashes=True)
+BENCHMARKS: Registry[Any] = Registry("ground-truth source", "naswot_ext.benchmarks", dashes=True)
+DATASETS: Registry[Any] = Registry("data set source", "naswot_ext.datasets", dashes=True)
+PROXIES: Registry[Any] = Registry("proxy", "naswot_ext.proxies")
+SEARCHES: Registry[Any] = Registry("search algorithm", "naswot_ext.searches")
+
+_TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "a section of keys and values",
+    "string": "text",
+}
+
+
+def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> dict[str, Any]:
+    """A copy of `config` with all defaults filled in, keys in the schema's order.
+
+    Raises NaswotError that lists every problem found: which key, what was found, what was meant, what to do.
+    """
+    schema = yaml.safe_load(Path(schema_file).read_text())
+    filled = _fill(copy.deepcopy(dict(config)), schema, schema["$defs"])
+    errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: [str(p) for p in e.absolute_path])
+    problems = [problem for error in errors for problem in _sentences(error, schema["$defs"])]
+    problems += _unknown_names(filled)
+    if not problems:
+        problems = [*_missing_files(filled), *_contradictions(filled)]
+    if problems:
+        listed = "".join(f"\n  {problem}" for problem in dict.fromkeys(problems))
+        raise NaswotError(f"The config cannot be used. Correct:{listed}")
+    return filled
+
+
+def search_labels(algorithm: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The searches that one algorithm's entry asks for, by label: {label: options of that one search}.
+
+    >>> search_labels("naswot", {"n_samples": [10], "proxy": ["naswot", "params"]})
+    {'naswot-10': {'n_samples': 10, 'proxy': 'naswot'}, 'naswot-params-10': {'n_samples': 10, 'proxy': 'params'}}
+    """
+    proxies = options.get("proxy", [None])
+    found = {}
+    for proxy in [proxies] if isinstance(proxies, str) else proxies:
+        for n_samples in options.get("n_samples", [None]):
+            parts = [algorithm, proxy if proxy != algorithm else None, n_samples]
+            chosen = {**options, "n_samples": n_samples, "proxy": proxy}
+            label = "-".join(str(part) for part in parts if part is not None)
+            found[label] = {key: value for key, value in chosen.items() if value is not None}
+    return found
+
+
+def _dereferenced(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return dict(schema)
+    target = definitions[schema["$ref"].removeprefix("#/$defs/")]
+    # What stands beside the reference (a description, a default) is the more special of the two.
+    return {**_dereferenced(target, definitions), **{k: v for k, v in schema.items() if k != "$ref"}}
+
+
+def _fill(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
+    """`value` with the schema's defaults; anything of the wrong type is left for the validator to complain about."""
+    schema = _dereferenced(schema, definitions)
+    if value is None and schema.get("type") == "object":
+        value = {}  # `random:` in YAML, with nothing behind it
+    if isinstance(value, list) and "items" in schema:
+        return [_fill(item, schema["items"], definitions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    for case in schema.get("allOf", []):
+        if Draft202012Validator(case["if"]).is_valid(value):
+            value = _fill(value, case["then"], definitions)
+    properties = schema.get("properties", {})
+    others = schema.get("additionalProperties")
+    filled = {}
+    for key, sub in properties.items():
+        default = _dereferenced(sub, definitions).get("default")
+        if key in value or default is not None:
+            filled[key] = _fill(value.get(key, copy.deepcopy(default)), sub, definitions)
+    for key, item in value.items():
+        if key not in filled:
+            filled[key] = _fill(item, others, definitions) if isinstance(others, dict) else item
+    return filled
+
+
+def _path(parts: Iterable[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return text.removeprefix(".") or "the top level"
+
+
+def _sentences(error: ValidationError, definitions: Mapping[str, Any]) -> Iterator[str]:
+    """One sentence for each thing that a schema violation says."""
+    where = _path(error.absolute_path)
+    schema = _dereferenced(error.schema, definitions)
+    meaning = f" Meaning: {schema['description']}." if "description" in schema else ""
+    found, rule = error.instance, error.validator_value
+    if error.validator == "additionalProperties":
+        known = schema.get("properties", {})
+        kind = SEARCHES.kind if where == "searches.algorithms" else "key"
+        for key in found:
+            if key not in known:
+                yield f"{where}: {unknown(kind, key, known)}"
+    elif error.validator == "required":
+        for key in rule:
+            if key not in found:
+                about = _dereferenced(schema.get("properties", {}).get(key, {}), definitions).get("description")
+                yield f"{where}: {key!r} is missing" + (f". Meaning: {about}." if about else ".")
+    elif error.validator == "anyOf":
+        keys = " or ".join(repr(key) for case in rule for key in case["required"])
+        yield f"{where}: name at least one of {keys}."
+    elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
+        yield f"{where}: the name {found!r} may hold only letters, digits, '_', '-' and '.', and no other signs."
+    elif error.validator == "uniqueItems":
+        twice = sorted({str(item) for item in found if found.count(item) > 1})
+        yield f"{where}: {', '.join(twice)} stands there more than once; keep one.{meaning}"
+    elif error.validator in ("minItems", "minProperties"):
+        yield f"{where}: it is empty; give at least one.{meaning}"
+    else:
+        yield f"{where}: found {_shown(found)}, but it must be {_wanted(error)}.{meaning}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return repr(value)
+        return f"the text {value!r} (a number has no quotes, and in YAML its exponent needs a point: 1.0e+6)"
+    return f"{value!r}"
+
+
+def _wanted(error: ValidationError) -> str:
+    rule: Any = error.validator_value
+    if error.validator == "type":
+        kinds = [rule] if isinstance(rule, str) else rule
+        return " or ".join(_TYPES[kind] for kind in kinds)
+    if error.validator == "enum":
+        return " or ".join(repr(choice) for choice in rule)
+    if error.validator == "pattern" and rule == "^all$":
+        return "a whole number or 'all'"
+    limits = {
+        "minimum": "at least {}",
+        "maximum": "at most {}",
+        "exclusiveMinimum": "more than {}",
+        "exclusiveMaximum": "less than {}",
+        "minLength": "at least {} sign long",
+        "pattern": "text that matches {}",
+    }
+    return limits[str(error.validator)].format(rule)
+
+
+def _unknown_names(config: Mapping[str, Any]) -> Iterator[str]:
+    """Names that nothing is registered under. The config may still be malformed here."""
+    sections = {
+        key: config[key] if isinstance(config.get(key), dict) else {} for key in ("spaces", "datasets", "searches")
+    }
+    for space, options in sections["spaces"].items():
+        yield from _check(SPACES, space, "spaces")
+        benchmark = options.get("benchmark") if isinstance(options, dict) else None
+        if isinstance(benchmark, dict) and "source" in benchmark:
+            yield from _check(BENCHMARKS, benchmark["source"], f"spaces.{space}.benchmark.source")
+    for dataset, options in sections["datasets"].items():
+        if isinstance(options, dict) and "source" in options:
+            yield from _check(DATASETS, options["source"], f"datasets.{dataset}.source")
+    proxies = config.get("proxies")
+    for proxy in proxies if isinstance(proxies, list) else []:
+        yield from _check(PROXIES, proxy, "proxies")
+    algorithms = sections["searches"].get("algorithms")
+    for algorithm, options in algorithms.items() if isinstance(algorithms, dict) else []:
+        by = options.get("proxy", []) if isinstance(options, dict) else []
+        for proxy in [by] if isinstance(by, str) else by:
+            yield from _check(PROXIES, proxy, f"searches.algorithms.{algorithm}.proxy")
+
+
+def _check(registry: Registry[Any], name: Any, where: str) -> Iterator[str]:
+    if isinstance(name, str) and name not in registry.names():
+        yield f"{where}: {unknown(registry.kind, name, registry.names())}"
+
+
+def _missing_files(config: Mapping[str, Any]) -> Iterator[str]:
+    named = {f"spaces.{name}.benchmark": space["benchmark"] for name, space in config["spaces"].items()}
+    named |= {f"datasets.{name}": dataset for name, dataset in config["datasets"].items()}
+    for where, options in named.items():
+        if "path" in options and not Path(options["path"]).is_file():
+            yield (
+                f"{where}.path: there is no file {options['path']} (looked for in {Path.cwd()}). "
+                "Correct the path, which is relative to the working directory."
+            )
+
+
+def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """Settings that are each allowed but do not fit each other."""
+    for name, space in config["spaces"].items():
+        scored = space["architectures"]
+        for algorithm, options in config["searches"]["algorithms"].items():
+            for n_samples in options.get("n_samples", []):
+                if scored != "all" and n_samples > scored:
+                    yield (
+                        f"searches.algorithms.{algorithm}.n_samples: {n_samples} architectures a run are more than the "
+                        f"{scored} that are scored of {name}. Lower it, or raise spaces.{name}.architectures."
+                    )
+        measured = [(a["dataset"], a["epochs"]) for a in space["benchmark"].get("accuracy", [])]
+        for dataset, epochs in sorted({m for m in measured if measured.count(m) > 1}):
+            yield (
+                f"spaces.{name}.benchmark.accuracy: {dataset} after {epochs} epochs stands there more than once; "
+                "keep one, or say their epochs."
+            )

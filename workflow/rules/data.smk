@@ -1,0 +1,20 @@
+# The mini-batches that score networks, kept so that a score can be made again without the data set.
+
+
+rule batch:
+    input:
+        lambda w: config["datasets"][w.dataset].get("path", []),
+    output:
+        "<results>/batches/{dataset}/size-{size}/seed-{seed}.npz",
+    log:
+        "<results>/logs/batches/{dataset}/size-{size}/seed-{seed}.log",
+    benchmark:
+        "<results>/timings/batches/{dataset}/size-{size}/seed-{seed}.tsv"
+    threads: 1
+    params:
+        options=lambda w: config["datasets"][w.dataset],
+        code=lambda w: fingerprint(
+            configuration.DATASETS.module(config["datasets"][w.dataset]["source"])
+        ),
+    script:
+        "../scripts/batch.py"

@@ -1,0 +1,149 @@
+# What people look at: correlations, tables, figures, and the report that holds them with their captions.
+
+
+rule correlation:
+    input:
+        truth=TRUTH,
+        scores=expand(SCORES, seed=SEEDS, allow_missing=True),
+        published=PUBLISHED,
+    output:
+        CORRELATIONS,
+    log:
+        "<results>/logs/correlations/{space}/{dataset}/{proxy}.log",
+    benchmark:
+        "<results>/timings/correlations/{space}/{dataset}/{proxy}.tsv"
+    threads: 1
+    params:
+        statistics=config["statistics"],
+        code=fingerprint("naswot_ext.tables"),
+    script:
+        "../scripts/correlation.py"
+
+
+rule correlation_table:
+    input:
+        expand(CORRELATIONS, space=SPACES, dataset=DATASETS, proxy=PROXIES),
+    output:
+        csv=report(
+            "<results>/tables/correlations.csv",
+            caption="../report/correlations.rst",
+            category="Tables",
+            labels={"table": "Rank correlations", "format": "CSV"},
+        ),
+        md="<results>/tables/correlations.md",
+        html=report(
+            "<results>/tables/correlations.html",
+            caption="../report/correlations.rst",
+            category="Tables",
+            labels={"table": "Rank correlations", "format": "to read"},
+        ),
+    log:
+        "<results>/logs/tables/correlations.log",
+    benchmark:
+        "<results>/timings/tables/correlations.tsv"
+    threads: 1
+    params:
+        statistics=config["statistics"],
+        code=fingerprint("naswot_ext.tables"),
+    script:
+        "../scripts/correlation_table.py"
+
+
+rule search_table:
+    input:
+        searches=expand(SEARCH, space=SPACES, dataset=DATASETS, algorithm=SEARCHES),
+        published=PUBLISHED,
+    output:
+        csv=report(
+            "<results>/tables/searches.csv",
+            caption="../report/searches.rst",
+            category="Tables",
+            labels={"table": "Searches", "format": "CSV"},
+        ),
+        md="<results>/tables/searches.md",
+        html=report(
+            "<results>/tables/searches.html",
+            caption="../report/searches.rst",
+            category="Tables",
+            labels={"table": "Searches", "format": "to read"},
+        ),
+    log:
+        "<results>/logs/tables/searches.log",
+    benchmark:
+        "<results>/timings/tables/searches.tsv"
+    threads: 1
+    params:
+        code=fingerprint("naswot_ext.tables"),
+    script:
+        "../scripts/search_table.py"
+
+
+rule score_figure:
+    input:
+        truth=TRUTH,
+        scores=expand(SCORES, seed=SEEDS, allow_missing=True),
+        correlations=CORRELATIONS,
+    output:
+        pdf="<results>/figures/{space}/{dataset}/{proxy}.pdf",
+        png=report(
+            "<results>/figures/{space}/{dataset}/{proxy}.png",
+            caption="../report/score_figure.rst",
+            category="Scores against accuracy",
+            labels={"space": "{space}", "images": "{dataset}", "score": "{proxy}"},
+        ),
+    log:
+        "<results>/logs/figures/{space}/{dataset}/{proxy}.log",
+    benchmark:
+        "<results>/timings/figures/{space}/{dataset}/{proxy}.tsv"
+    threads: 1
+    params:
+        figures=config["figures"],
+        code=lambda w: fingerprint(
+            "naswot_ext.figures", configuration.PROXIES.module(w.proxy)
+        ),
+    script:
+        "../scripts/score_figure.py"
+
+
+rule search_figure:
+    input:
+        searches=expand(SEARCH, algorithm=SEARCHES, allow_missing=True),
+        published=PUBLISHED,
+    output:
+        pdf="<results>/figures/{space}/{dataset}/searches.pdf",
+        png=report(
+            "<results>/figures/{space}/{dataset}/searches.png",
+            caption="../report/search_figure.rst",
+            category="Searches",
+            labels={"space": "{space}", "images": "{dataset}"},
+        ),
+    log:
+        "<results>/logs/figures/{space}/{dataset}/searches.log",
+    benchmark:
+        "<results>/timings/figures/{space}/{dataset}/searches.tsv"
+    threads: 1
+    params:
+        figures=config["figures"],
+        code=fingerprint("naswot_ext.figures"),
+    script:
+        "../scripts/search_figure.py"
+
+
+rule html_report:
+    input:
+        TABLES,
+        FIGURES,
+        captions=CAPTIONS,
+    output:
+        html="<results>/report.html",
+        config="<results>/resolved_config.yaml",
+    log:
+        "<results>/logs/report.log",
+    benchmark:
+        "<results>/timings/report.tsv"
+    threads: 1
+    params:
+        config=config,
+        snakefile=workflow.main_snakefile,
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,42 @@
+# Scatter: shards of the drawn architectures are scored by jobs of their own. Gather: one table a seed.
+# Shards stay: they are what a later run with more architectures, or after a crash, goes on from.
+
+
+rule score:
+    input:
+        BATCH,
+    output:
+        SHARD,
+    log:
+        "<results>/logs/scores/{space}/{dataset}/{proxy}/seed-{seed}/shard-{shard}.log",
+    benchmark:
+        "<results>/timings/scores/{space}/{dataset}/{proxy}/seed-{seed}/shard-{shard}.tsv"
+    threads: 1  # a profile's set-threads may give more; scores are the same for the same number of threads
+    resources:
+        gpu=gpus_per_job(),
+    params:
+        shard=shard,
+        record_seconds=config["scoring"]["record_seconds"],
+        code=lambda w: fingerprint(
+            "naswot_ext.scoring",
+            configuration.PROXIES.module(w.proxy),
+            configuration.SPACES.module(w.space),
+        ),
+    script:
+        "../scripts/score.py"
+
+
+rule gather_scores:
+    input:
+        all_shards,
+    output:
+        SCORES,
+    log:
+        "<results>/logs/scores/{space}/{dataset}/{proxy}/seed-{seed}.log",
+    benchmark:
+        "<results>/timings/scores/{space}/{dataset}/{proxy}/seed-{seed}.tsv"
+    threads: 1
+    params:
+        code=fingerprint("naswot_ext.scoring"),
+    script:
+        "../scripts/gather_scores.py"

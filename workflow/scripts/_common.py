@@ -1,0 +1,69 @@
+"""What the rules' scripts share: where their messages go, and how errors end them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from naswot_ext.errors import NaswotError
+from naswot_ext.files import atomic_path
+
+
+class _Both:
+    """Writes to the terminal and to the log; a log on a full disk is no reason to stop."""
+
+    def __init__(self, terminal: IO[str], log: IO[str]) -> None:
+        self._terminal, self._log = terminal, log
+
+    def write(self, text: str) -> None:
+        self._terminal.write(text)
+        with contextlib.suppress(OSError):
+            self._log.write(text)
+            self._log.flush()
+
+    def flush(self) -> None:
+        self._terminal.flush()
+
+
+@contextmanager
+def reporting(job: Any) -> Iterator[None]:
+    """Copy messages and warnings into the job's log; end the job with one line for an error that a user can mend.
+
+    Any other error is a defect: its traceback goes to the log, and one line on the terminal says so.
+    """
+    with open(job.log[0], "w", encoding="utf-8") as log:
+        terminal = sys.stderr
+        both = _Both(terminal, log)
+        logging.basicConfig(level=logging.INFO, stream=both, format="%(message)s", force=True)
+        with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):  # type: ignore[type-var]
+            try:
+                yield
+            except NaswotError as error:
+                print(f"Error: {error}", file=sys.stderr)
+                sys.exit(1)
+            except Exception as error:
+                with contextlib.suppress(OSError):
+                    log.write(traceback.format_exc())
+                print(f"Error: {type(error).__name__}: {error} (a defect; traceback in {job.log[0]})", file=sys.stderr)
+                sys.exit(1)
+
+
+_PAGE = """<!doctype html><meta charset="utf-8"><style>
+body {{ font: 14px sans-serif; margin: 1em; }} table {{ border-collapse: collapse; }}
+th, td {{ border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: right; }} th {{ background: #eee; }}
+</style>{table}
+"""
+
+
+def html_table(csv: str, html: str) -> None:
+    """Write a table as a page, since the report's viewer shows pages but only hands out CSV files."""
+    import pandas as pd
+
+    table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    with atomic_path(html) as path:
+        path.write_text(_PAGE.format(table=table.to_html(index=False, border=0)), encoding="utf-8")
