@@ -6,6 +6,7 @@ Importing this module loads the library and registers ``torch.ops.naswot``. The 
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from naswot_ext.errors import NaswotError
 _REBUILD = "Run `make install` (or `pip install --no-build-isolation --no-deps -e .`) in naswot's folder."
 
 try:
-    from naswot_ext import _C  # type: ignore[attr-defined]
+    _C: Any = importlib.import_module("naswot_ext._C")
 except ImportError as error:
     raise NaswotError(f"naswot's compiled library cannot be loaded: {error}. {_REBUILD}") from error
 
