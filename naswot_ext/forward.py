@@ -148,8 +148,7 @@ def run(model: nn.Module, inputs: Inputs) -> Any:
         raise
     except Exception as error:
         x = inputs.tensors[0]
-        lines = str(error).strip().splitlines() or ["no message"]
-        reason = lines[-1 if "TorchScript" in lines[0] else 0]  # TorchScript puts the reason last
+        reason = next(iter(str(error).strip().splitlines()), "no message")
         hint = " A tuple or list is passed as model(*batch): leave the labels out." if len(inputs.args) > 1 else ""
         raise NaswotError(
             f"{type(model).__name__} failed in its forward pass on an input of shape {tuple(x.shape)}, "
@@ -176,7 +175,7 @@ def undisturbed(model: nn.Module, batchnorm: str = "train") -> Iterator[None]:
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
         stack.enter_context(torch.jit.optimized_execution(False))
-        if "torch._dynamo" in sys.modules:
+        if "torch._dynamo" in sys.modules:  # recent versions run eagerly under a dispatch mode anyway
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.random.fork_rng(devices=cuda))
         stack.enter_context(torch.inference_mode(False))
@@ -190,19 +189,13 @@ def undisturbed(model: nn.Module, batchnorm: str = "train") -> Iterator[None]:
 def _flags(model: nn.Module, batch_statistics: bool) -> Iterator[None]:
     # A frozen TorchScript module has no flag any more.
     before = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
-    tracking = []
     try:
         for module, _ in before:
             module.training = batch_statistics and _normalises(module)
-            if module.training and isinstance(module, _NormBase) and module.track_running_stats:
-                tracking.append(module)
-                module.track_running_stats = False
         yield
     finally:
         for module, training in before:
             module.training = training
-        for module in tracking:
-            module.track_running_stats = True
 
 
 def _normalises(module: nn.Module) -> bool:
