@@ -142,9 +142,7 @@ class ActivationKernel:
         activation whose first dimension is not the image, no activation at all, and a model that fails.
         """
         self._result = None
-        inputs = forward.place(forward.read_batch(batch), self._model, self._device)
-        if inputs.images < 2:
-            raise NaswotError(f"The batch holds {inputs.images} image: a score compares at least 2 of them.")
+        inputs = forward.place(_images(batch), self._model, self._device)
         home = inputs.tensors[0].device
         if home.type == "meta":
             raise NaswotError("The model or batch is on the meta device and has no values; count_units works there.")
@@ -208,8 +206,8 @@ def score(
     >>> _ = torch.manual_seed(0)
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 10))
     >>> result = score(model, torch.randn(8, 3, 2, 2))
-    >>> 20 < result < 8 * torch.tensor(64).log(), result.units
-    (tensor(True), 64)
+    >>> bool(20 < result < 34), result.units     # it is at most B log N_A = 8 log 64
+    (True, 64)
     """
     kernel = ActivationKernel(model, activations=activations, batchnorm=batchnorm, ignore=ignore, device=device)
     kernel(batch)
@@ -239,9 +237,7 @@ def rank(
     >>> [name for name, _, _ in ranking]
     [64, 16, 'broken']
     """
-    inputs = forward.read_batch(batch)
-    if inputs.images < 2:
-        raise NaswotError(f"The batch holds {inputs.images} image: a score compares at least 2 of them.")
+    _images(batch)
     _options(activations, batchnorm, ())
     forward.read_device(device)
     ranking = []
@@ -274,6 +270,13 @@ def count_units(
     model = forward.read_model(model, device)
     inputs = forward.place(forward.read_batch(batch), model, device)
     return _watch(model, inputs, options, None)
+
+
+def _images(batch: Batch) -> forward.Inputs:
+    inputs = forward.read_batch(batch)
+    if inputs.images < 2:
+        raise NaswotError(f"The batch holds {inputs.images} image: a score compares at least 2 of them.")
+    return inputs
 
 
 class _Options(NamedTuple):

@@ -2,7 +2,8 @@
 
 PyTorch tells a `TorchDispatchMode` about each operation just before it executes, whoever called it: a
 module, a function, a TorchScript graph; in place or not. So each application is seen once, and the
-pre-activation is read before an in-place operation overwrites it.
+pre-activation is read before an in-place operation overwrites it. What a model starts in another thread
+is not seen.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class LayerKernels:
     """K as a sum of layer kernels, with one that is at hand used again instead of packed again.
 
     NAS-Bench-201 cells rectify one tensor several times. Its layer kernel is kept for as long as the memory
-    of the tensor lives (a weak reference: nothing is kept alive here) and nobody has written to it.
+    of the tensor lives (a weak reference: nothing is kept alive here) and nobody has written to it by an
+    operation of torch.
     """
 
     def __init__(self, images: int) -> None:
