@@ -243,8 +243,14 @@ def rank(
     ranking = []
     for name, model in models.items():
         try:
-            built = model if isinstance(model, nn.Module) else _build(model, name, seed)
-            value = score(built, batch, device=device, activations=activations, batchnorm=batchnorm)
+            # No name for what is built here, so that it is freed before the next one is built.
+            value = score(
+                model if isinstance(model, nn.Module) else _build(model, name, seed),
+                batch,
+                device=device,
+                activations=activations,
+                batchnorm=batchnorm,
+            )
             ranking.append(Ranked(name, value, None))
         except NaswotError as error:
             ranking.append(Ranked(name, None, str(error)))

@@ -60,6 +60,8 @@ def read_batch(batch: Batch) -> Inputs:
             f"The batch is {_described(batch)}: expected a tensor or array whose first dimension is the image, or a "
             "tuple, list or dict of a model's arguments with one in it."
         )
+    if inputs.tensors[0].shape[0] == 0:
+        raise NaswotError(f"The batch of shape {tuple(inputs.tensors[0].shape)} holds 0 images.")
     for x in inputs.tensors:
         if x.is_floating_point() and not x.is_meta and not torch.isfinite(x).all():
             bad = int((~torch.isfinite(x)).sum())

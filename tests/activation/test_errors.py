@@ -101,6 +101,8 @@ def test_one_image_cannot_be_scored_but_counted() -> None:
         with pytest.raises(NaswotError, match=f"holds {images} image"):
             score(net(nn.ReLU()), torch.randn(images, 8))
     assert count_units(net(nn.ReLU()), torch.randn(1, 8)).units == 8
+    with pytest.raises(NaswotError, match="holds 0 images"):
+        count_units(net(nn.ReLU()), torch.randn(0, 8))
 
 
 def test_activations_that_are_not_finite_are_counted_in_the_error() -> None:

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -130,6 +131,19 @@ class TestRank:
         assert among["b"] == alone
         assert among["a"] != alone
         assert rank({"b": net}, batch, seed=1)[0].score != alone
+
+    def test_a_built_network_is_freed_before_the_next_is_built(self) -> None:
+        built: list[weakref.ref[nn.Module]] = []
+        alive: list[int] = []
+
+        def build(inputs: int = 8) -> nn.Module:
+            alive.append(sum(r() is not None for r in built))
+            model = net(inputs=inputs)
+            built.append(weakref.ref(model))
+            return model
+
+        rank({"a": build, "fails": lambda: build(9), "b": build}, torch.randn(6, 8))
+        assert alive == [0, 0, 0]
 
     def test_building_networks_leaves_the_random_state_alone(self) -> None:
         batch, before = torch.randn(6, 8), torch.get_rng_state()
