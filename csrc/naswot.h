@@ -47,6 +47,9 @@ void check_hamming_arguments(const at::Tensor& kernel, const at::Tensor& activat
                              const std::optional<at::Tensor>& nonfinite);
 void check_slogdet_argument(const at::Tensor& kernel);
 
+// What every in-place op does to the version counters of what it changed.
+void mark_changed(const at::Tensor& kernel, const std::optional<at::Tensor>& nonfinite);
+
 // The activations as B rows of D units, each row dense in memory and all rows in the same order of units.
 // Contiguous, channels_last and every other permutation of dense memory is taken as it is; the rest is copied.
 struct Rows {

@@ -1,8 +1,6 @@
 // Schemas, checks and the Python module. The math is in naswot.h.
-#include <ATen/Parallel.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
-#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -30,8 +28,11 @@ void check_hamming_arguments(const at::Tensor& kernel, const at::Tensor& activat
   TORCH_CHECK_VALUE(activations.size(0) >= 1, "hamming_accumulate_: activations hold no image; B must be >= 1.");
   TORCH_CHECK_VALUE(kernel.device() == activations.device(), "hamming_accumulate_: kernel is on ", kernel.device(),
                     " but activations are on ", activations.device(), ". Move one with .to(device).");
-  TORCH_CHECK_VALUE(kernel.numel() == 1 || (kernel.stride(0) != 0 && kernel.stride(1) != 0),
-                    "hamming_accumulate_: kernel entries share memory (an expanded tensor). Pass kernel.clone().");
+  const int64_t inner = std::min(kernel.stride(0), kernel.stride(1));
+  const int64_t outer = std::max(kernel.stride(0), kernel.stride(1));
+  TORCH_CHECK_VALUE(kernel.numel() == 1 || (inner >= 1 && outer >= inner * kernel.size(0)),
+                    "hamming_accumulate_: kernel entries share memory (strides ", kernel.strides(),
+                    ", as of an expanded tensor). Pass kernel.clone().");
   if (nonfinite) {
     TORCH_CHECK_VALUE(nonfinite->scalar_type() == at::kLong && nonfinite->numel() == 1,
                       "hamming_accumulate_: nonfinite must be one int64 element, got ", nonfinite->scalar_type(), " ",
@@ -46,6 +47,11 @@ void check_slogdet_argument(const at::Tensor& kernel) {
                     ". For floating-point matrices use torch.linalg.slogdet.");
   TORCH_CHECK_VALUE((kernel.dim() == 2 || kernel.dim() == 3) && kernel.size(-1) == kernel.size(-2),
                     "slogdet: kernel must be square [B, B] or [n, B, B], got ", kernel.sizes(), ".");
+}
+
+void mark_changed(const at::Tensor& kernel, const std::optional<at::Tensor>& nonfinite) {
+  kernel.unsafeGetTensorImpl()->bump_version();
+  if (nonfinite) nonfinite->unsafeGetTensorImpl()->bump_version();
 }
 
 Rows dense_rows(const at::Tensor& activations) {
@@ -90,11 +96,6 @@ TORCH_LIBRARY_IMPL(naswot, CUDA, m) {
 TORCH_LIBRARY_IMPL(naswot, Autograd, m) {
   m.impl("hamming_accumulate_", torch::CppFunction::makeFallthrough());
   m.impl("slogdet", torch::CppFunction::makeFallthrough());
-}
-
-// The kernel's version counter still moves, as with any in-place op.
-TORCH_LIBRARY_IMPL(naswot, ADInplaceOrView, m) {
-  m.impl("hamming_accumulate_", torch::autograd::autogradNotImplementedInplaceOrViewFallback());
 }
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {

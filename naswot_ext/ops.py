@@ -123,17 +123,27 @@ def _explained(error: Exception, **tensors: Tensor | None) -> NaswotError:
     return NaswotError(f"naswot's operators run on CPU and CUDA, not on {', '.join(devices)}.")
 
 
+# Shapes without values, for torch.compile and the meta device.
 @torch.library.register_fake("naswot::hamming_accumulate_")
 def _(kernel: Tensor, activations: Tensor, nonfinite: Tensor | None = None) -> None:
-    torch._check(kernel.dim() == 2 and kernel.dtype == torch.int64, lambda: "kernel must be int64 [B, B]")
-    torch._check(kernel.shape[0] == kernel.shape[1], lambda: "kernel must be square")
-    torch._check(activations.dim() >= 1, lambda: "activations must be [B, ...]")
-    torch._check(activations.shape[0] == kernel.shape[0], lambda: "kernel and activations differ in B")
+    _require(kernel.dtype == torch.int64, f"kernel must be int64, got {kernel.dtype}.")
+    _require(kernel.dim() == 2 and kernel.shape[0] == kernel.shape[1], "kernel must be square [B, B].")
+    _require(activations.dim() >= 1, "activations must be [B, ...], got a scalar.")
+    _require(activations.shape[0] == kernel.shape[0], "kernel and activations differ in the batch size.")
+    _require(
+        activations.device == kernel.device,
+        f"kernel is on {kernel.device} but activations are on {activations.device}.",
+    )
 
 
 @torch.library.register_fake("naswot::slogdet")
 def _(kernel: Tensor) -> tuple[Tensor, Tensor]:
-    torch._check(kernel.dim() in (2, 3) and kernel.dtype == torch.int64, lambda: "kernel must be int64 [n, B, B]")
-    torch._check(kernel.shape[-1] == kernel.shape[-2], lambda: "kernel must be square")
+    _require(kernel.dtype == torch.int64, f"kernel must be int64, got {kernel.dtype}.")
+    _require(kernel.dim() in (2, 3) and kernel.shape[-1] == kernel.shape[-2], "kernel must be square.")
     shape = kernel.shape[:-2]
     return kernel.new_empty(shape, dtype=torch.float64), kernel.new_empty(shape, dtype=torch.float64)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

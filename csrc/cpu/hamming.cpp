@@ -40,6 +40,7 @@ void hamming_accumulate_cpu(at::Tensor& kernel, const at::Tensor& activations,
   check_hamming_arguments(kernel, activations, nonfinite);
   const Rows rows = dense_rows(activations);
   if (rows.units == 0) return;
+  mark_changed(kernel, nonfinite);
   const Level& simd = level();
   const Level::Pack pack = pack_function(rows.owner.scalar_type());
   const int64_t row_bytes = rows.stride * rows.owner.element_size();

@@ -110,6 +110,7 @@ void hamming_accumulate_cuda(at::Tensor& kernel, const at::Tensor& activations,
   const c10::cuda::CUDAGuard guard(kernel.device());
   const Rows rows = dense_rows(activations);
   if (rows.units == 0) return;
+  mark_changed(kernel, nonfinite);
   const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
   const int64_t row_words = (rows.units + kWarp - 1) / kWarp;
   const at::Tensor bits = at::empty({rows.count, row_words}, kernel.options().dtype(at::kInt));
