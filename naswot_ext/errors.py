@@ -18,4 +18,6 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> NaswotError:
     names = sorted(known)
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return NaswotError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+    # A list that fills the screen would hide the hint.
+    known_names = f" Known: {', '.join(names) or 'none'}." if len(names) <= 30 or not hint else ""
+    return NaswotError(f"Unknown {kind} {name!r}.{hint}{known_names}")

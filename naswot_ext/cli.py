@@ -1,0 +1,100 @@
+"""The command line: `naswot score` and `naswot info`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from naswot_ext.errors import NaswotError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="NAS without training."
+)
+
+
+@app.command()
+def score(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NETWORK...",
+            help="torchvision:resnet18, my_file.py:make_model, package.module:make_model or nasbench201:6224; "
+            "several are ranked, best first.",
+        ),
+    ],
+    batch: Annotated[
+        str | None, typer.Option(help="An .npz file with images (default: standard-normal images).")
+    ] = None,
+    normalise: Annotated[
+        str | None, typer.Option(help="Channel means and deviations of uint8 images: cifar10, cifar100, ...")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="How many images.")] = 128,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the standard-normal images (224 for torchvision, else 32).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the images and of each network's initialisation.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a network instead of a table.")] = False,
+) -> None:
+    """Score untrained networks on one batch: log|det K|, higher is better (Mellor et al., ICML 2021)."""
+    import torch
+
+    from naswot_ext import rank
+    from naswot_ext.datasets import make_batch
+    from naswot_ext.models import builder
+
+    builders = {spec: builder(spec) for spec in networks}
+    size = image_size or (224 if any(spec.startswith("torchvision:") for spec in networks) else 32)
+    source = (
+        {"source": "gaussian", "image_size": size}
+        if batch is None
+        else {"source": "npz", "path": batch, "normalise": normalise}
+    )
+    images = torch.from_numpy(make_batch(source, batch_size, seed).images)
+    if device == "cpu":
+        images = images.contiguous(memory_format=torch.channels_last)
+    start = time.perf_counter()
+    ranking = rank(builders, images, seed=seed, device=device)
+    seconds = time.perf_counter() - start
+    if as_json:
+        for name, value, error in ranking:
+            facts = {} if value is None else {"score": float(value), "units": value.units, "seen": value.activations}
+            print(json.dumps({"network": name, **facts, "error": error}))
+    else:
+        _print_ranking(ranking)
+        print(f"{len(ranking)} network(s), {batch_size} images {list(images.shape[1:])}, {seconds:.1f} s on {device}")
+    if any(error is not None for _, _, error in ranking):
+        raise typer.Exit(1)
+
+
+def _print_ranking(ranking: list) -> None:
+    width = max(len("network"), *(len(entry.name) for entry in ranking))
+    print(f"{'network':{width}}  {'score':>10}  {'units':>12}  activations")
+    for name, value, error in ranking:
+        if value is None:
+            print(f"{name:{width}}  {'failed':>10}  {'':>12}  {error}")
+        else:
+            seen = ", ".join(f"{kind} x{count}" for kind, count in value.activations.items())
+            shown = "singular" if value.singular else f"{value:.3f}"
+            print(f"{name:{width}}  {shown:>10}  {value.units:>12,}  {seen}")
+
+
+@app.command()
+def info() -> None:
+    """Versions, instruction levels, CUDA, and the fingerprint of the compiled sources, as JSON."""
+    from naswot_ext import build_info
+
+    print(json.dumps(build_info(), indent=2))
+
+
+def main() -> None:
+    """Run the command line; a NaswotError is one line and exit status 1."""
+    try:
+        app()
+    except NaswotError as error:
+        print(f"naswot: {error}", file=sys.stderr)
+        sys.exit(1)
