@@ -39,7 +39,7 @@ def reporting(job: Any) -> Iterator[None]:
     with open(job.log[0], "w", encoding="utf-8") as log:
         terminal = sys.stderr
         both = _Both(terminal, log)
-        logging.basicConfig(level=logging.INFO, stream=both, format="%(message)s", force=True)
+        logging.basicConfig(stream=both, format="%(message)s", force=True)
         with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):  # type: ignore[type-var]
             try:
                 yield

@@ -1,0 +1,146 @@
+"""A mistake ends in one message that says what, where and what to do, and in no traceback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from naswot_ext.config import BENCHMARKS, DATASETS, SEARCHES, resolve
+from naswot_ext.errors import NaswotError
+from tests.conftest import REPOSITORY
+from tests.workflow.conftest import Project
+
+SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def _valid() -> dict[str, Any]:
+    return {
+        "spaces": {"nasbench201": {"architectures": 20, "benchmark": {"source": "analog-nasbench"}}},
+        "datasets": {"gaussian": {"source": "gaussian"}},
+        "proxies": ["naswot"],
+        "searches": {"algorithms": {"naswot": {"n_samples": [10]}, "random": None}},
+    }
+
+
+def _complaints(key: str, value: Any) -> str:
+    """What is said about the valid config with one key, a path of names, set to another value."""
+    config = _valid()
+    *path, last = key.split("/")
+    section = config
+    for name in path:
+        section = section.setdefault(name, {})
+    if value is ...:
+        del section[last]
+    else:
+        section[last] = value
+    with pytest.raises(NaswotError) as error:
+        resolve(config, SCHEMA)
+    return str(error.value)
+
+
+TABLE = {"source": "table", "path": __file__}
+MEASURED = {"dataset": "cifar10", "epochs": 200, "test": "a"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("spaces/nasbench2001", {"benchmark": {"source": "analog-nasbench"}}, "Did you mean 'nasbench201'"),
+        ("spaces/nasbench201/benchmark/source", "analog", "Did you mean 'analog-nasbench'"),
+        ("spaces/nasbench201/benchmark", {"source": "table"}, "'path' is missing"),
+        (
+            "spaces/nasbench201/benchmark",
+            {**TABLE, "accuracy": [{"dataset": "x"}]},
+            "one of 'valid' or 'test'",
+        ),
+        ("spaces/nasbench201/benchmark", {**TABLE, "accuracy": [MEASURED, MEASURED]}, "after 200 epochs"),
+        ("spaces/nasbench201/benchmark", {**TABLE, "path": "gone.csv", "accuracy": [MEASURED]}, "no file gone.csv"),
+        ("spaces/nasbench201/architectures", "some", "a whole number or 'all'"),
+        ("spaces/nasbench201/architectures", 9, "10 architectures a run are more than the 9"),
+        ("datasets/gaussian/source", "gausian", "Did you mean 'gaussian'"),
+        ("datasets/gaussian/size", 8, "Did you mean 'image_size'"),
+        ("datasets/cifar10", {"source": "npz", "path": "gone.npz"}, "no file gone.npz"),
+        ("datasets/my data", {"source": "gaussian"}, "'my data'"),
+        ("datasets", {}, "datasets: it is empty"),
+        ("datasets", ..., "'datasets' is missing"),
+        ("proxies", ["nasswot"], "Did you mean 'naswot'"),
+        ("proxies", ["naswot", "naswot"], "more than once"),
+        ("proxies", "naswot", "must be a list"),
+        ("searches/algorithms/randm", {}, "Unknown search algorithm 'randm'. Did you mean 'random'"),
+        ("searches/algorithms/naswot/proxy", "nasswot", "Did you mean 'naswot'"),
+        ("searches/algorithms/naswot/n_samples", 10, "must be a list"),
+        ("searches/runs", 0, "searches.runs: found 0, but it must be at least 1"),
+        ("seeds", [1, 1], "seeds: 1 stands there more than once"),
+        ("seeds", [-1], "seeds[0]: found -1"),
+        ("batch_sze", 64, "Did you mean 'batch_size'"),
+        ("batch_size", 1, "must be at least 2"),
+        ("batch_size", "1e2", "1.0e+6"),
+        ("statistics/confidence", 95, "less than 1"),
+        ("figures/dpi", None, "found nothing"),
+    ],
+)
+def test_the_config_error_names_the_key_and_what_to_do(key: str, value: Any, said: str) -> None:
+    message = _complaints(key, value)
+    assert said in message
+    assert key.split("/")[0] in message
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    message = _complaints("searches", {"runs": 0, "algorithms": {"naswot": {"n_samples": [0]}}, "sed": 1})
+    assert message.count("\n") == 3
+
+
+def test_every_registered_source_and_algorithm_has_its_options_in_the_schema() -> None:
+    schema = SCHEMA.read_text()
+    for section, registry in (("benchmark", BENCHMARKS), ("dataset", DATASETS)):
+        for name in registry.names():
+            assert f"$defs/{section}-{name}" in schema
+    for name in SEARCHES.names():
+        assert f"\n          {name}:\n" in schema
+
+
+def test_a_bad_config_stops_snakemake_with_the_message_alone(new_project: Project) -> None:
+    new_project.config["proxies"] = ["nasswot"]
+    printed = new_project.run(fails=True)
+    assert "Unknown proxy 'nasswot'. Did you mean 'naswot'?" in printed
+    assert "Traceback" not in printed
+    assert len(printed.splitlines()) < 10
+    assert not (new_project.folder / "results").exists()
+
+
+def test_a_results_folder_that_cannot_be_written_stops_the_run_before_any_job(new_project: Project) -> None:
+    new_project.config["results"] = "/proc/naswot"
+    printed = new_project.run(fails=True)
+    assert "Cannot write into the results folder /proc/naswot" in printed
+    assert "Traceback" not in printed
+    assert "rule score" not in printed
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
+def test_a_read_only_results_folder_stops_the_run_before_any_job(new_project: Project) -> None:
+    new_project.folder.mkdir()
+    Path(new_project.folder, "results").mkdir(mode=0o555)
+    assert "Cannot write into the results folder" in new_project.run(fails=True)
+
+
+def test_a_table_without_a_column_of_the_config_fails_with_one_line_in_terminal_and_log(new_project: Project) -> None:
+    new_project.folder.mkdir()
+    Path(new_project.folder, "mine.csv").write_text(
+        "arch,accuracy\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,10\n"
+    )
+    measured = {"dataset": "cifar10", "test": "acuracy"}
+    new_project.config["spaces"]["nasbench201"]["benchmark"] = {
+        "source": "table",
+        "path": "mine.csv",
+        "accuracy": [measured],
+    }
+    printed = new_project.run("results/benchmarks/nasbench201.parquet", fails=True)
+    log = (new_project.folder / "results/logs/benchmarks/nasbench201.log").read_text()
+    for text in (printed, log):
+        assert "Traceback" not in text
+        assert "Unknown column 'acuracy'. Did you mean 'accuracy'?" in text
+        assert text.count("\nError: ") + text.startswith("Error: ") == 1
+    assert len(log.splitlines()) == 1

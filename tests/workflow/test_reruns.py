@@ -1,0 +1,116 @@
+"""Snakemake re-runs what changed, and only that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.workflow.conftest import Project
+
+LAST = {"html_report"}
+SCORES = "results/scores/nasbench201/noise"
+
+
+def test_an_unchanged_config_runs_nothing_and_says_so_within_seconds(project: Project) -> None:
+    start = time.monotonic()
+    assert "Nothing to be done" in project.run()
+    assert time.monotonic() - start < 15
+
+
+def test_keys_in_another_order_run_nothing(project: Project) -> None:
+    project.config = dict(reversed(project.config.items()))
+    project.config["datasets"]["noise"] = {"image_size": 8, "source": "gaussian"}
+    assert project.to_do() == {}
+
+
+def test_a_changed_figure_option_runs_only_figures(project: Project) -> None:
+    project.config["figures"]["dpi"] = 60
+    assert project.to_do().keys() == {"score_figure", "search_figure"} | LAST
+
+
+def test_a_changed_bootstrap_runs_correlations_and_what_shows_them(project: Project) -> None:
+    project.config["statistics"]["bootstrap"] = 30
+    assert project.to_do().keys() == {"correlation", "correlation_table", "score_figure"} | LAST
+
+
+def test_a_new_proxy_runs_only_that_proxy_and_what_joins_it(project: Project) -> None:
+    project.config["proxies"].append("units")
+    jobs = project.to_do()
+    assert jobs.keys() == {"score", "gather_scores", "correlation", "correlation_table", "score_figure"} | LAST
+    scored = [f for rule in ("score", "gather_scores", "correlation", "score_figure") for f in jobs[rule]]
+    assert scored
+    assert all("/units" in file for file in scored)
+
+
+def test_a_proxy_less_runs_only_what_joins_them(project: Project) -> None:
+    project.config["proxies"] = ["naswot"]
+    assert project.to_do().keys() == {"correlation_table"} | LAST
+
+
+def test_a_search_by_a_proxy_that_is_not_compared_has_it_scored(project: Project) -> None:
+    project.config["searches"]["algorithms"]["naswot"]["proxy"] = ["naswot", "units"]
+    jobs = project.to_do()
+    assert jobs["gather_scores"] == [f"{SCORES}/units/seed-0.parquet"]
+    assert jobs["search"] == ["results/searches/nasbench201/noise/naswot-units-3.parquet"]
+    assert "correlation" not in jobs
+
+
+def test_a_changed_batch_size_runs_scores_and_what_follows_but_no_search_without_scores(project: Project) -> None:
+    project.config["batch_size"] = 5
+    jobs = project.to_do()
+    assert jobs["batch"] == ["results/batches/noise/size-5/seed-0.npz"]
+    assert len(jobs["score"]) == 4
+    assert jobs["search"] == ["results/searches/nasbench201/noise/naswot-3.parquet"]
+    assert jobs.keys() >= {"gather_scores", "correlation", "correlation_table", "search_table", "score_figure"}
+    assert "ground_truth" not in jobs
+
+
+def test_more_architectures_leave_the_shards_before_them_alone(project: Project) -> None:
+    project.config["spaces"]["nasbench201"]["architectures"] = 9
+    assert sorted(project.to_do()["score"]) == [
+        f"{SCORES}/{proxy}/seed-0/shard-{k}.parquet" for proxy in ("naswot", "params") for k in (1, 2)
+    ]
+
+
+def test_a_new_seed_scores_only_that_seed(project: Project) -> None:
+    project.config["seeds"] = [0, 1]
+    jobs = project.to_do()
+    assert len(jobs["score"]) == 4
+    assert all("/seed-1/" in file for file in jobs["score"])
+
+
+def test_more_runs_search_again_and_score_nothing(project: Project) -> None:
+    project.config["searches"]["runs"] = 6
+    assert project.to_do().keys() == {"search", "search_table", "search_figure"} | LAST
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "scored"),
+    [
+        ("naswot_ext/scoring.py", "time.perf_counter() - start", "time.perf_counter() - start + 0", 4),
+        ("naswot_ext/proxies/params.py", "p.requires_grad)", "p.requires_grad) + 0", 2),
+        ("naswot_ext/spaces/nasbench201.py", "padding=1", "padding=1 + 0", 4),
+    ],
+)
+def test_a_changed_line_of_the_scoring_code_scores_again(
+    project: Project, changed: Callable[[str, str, str], Any], file: str, old: str, new: str, scored: int
+) -> None:
+    with changed(file, old, new):
+        assert len(project.to_do()["score"]) == scored
+
+
+def test_a_changed_comment_runs_nothing(project: Project, changed: Callable[[str, str, str], Any]) -> None:
+    with changed("naswot_ext/scoring.py", "from __future__", "# A remark.\nfrom __future__"):
+        assert project.to_do() == {}
+
+
+def test_a_config_file_stands_alone_instead_of_adding_to_the_default_one(new_project: Project) -> None:
+    assert new_project.to_do()["batch"] == ["results/batches/noise/size-4/seed-0.npz"]
+
+
+def test_scoring_jobs_take_a_gpu_each_where_gpus_are_offered(new_project: Project) -> None:
+    assert "gpu=1" in new_project.run("--dry-run", "--resources", "gpu=4")
+    assert "gpu=1" not in new_project.run("--dry-run")
