@@ -103,6 +103,12 @@ def search_label(algorithm: str, proxy: str | None, n_samples: int | None) -> st
     return name if n_samples is None else f"{name}, N = {n_samples}"
 
 
+def row_label(row: Any) -> str:
+    """`search_label` of a row (named tuple) of searches.csv, where an empty cell is None or NaN."""
+    proxy = None if pd.isna(row.proxy) else row.proxy
+    return search_label(row.algorithm, proxy, None if pd.isna(row.n_samples) else int(row.n_samples))
+
+
 def read_published(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The papers' numbers, one a row; raises NaswotError where the file or a column is missing."""
     if not Path(path).is_file():
@@ -313,7 +319,7 @@ def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], ma
     for (space, scored_on), part in _groups(table, "space", "scored_on"):
         body = [
             [
-                search_label(row.algorithm, _given(row.proxy), _given(row.n_samples)),
+                row_label(row),
                 f"{title(row.dataset)} {row.split}",
                 spread(row.mean, row.std),
                 spread(row.published_mean, row.published_std),
@@ -349,7 +355,7 @@ def headline(tables: str | os.PathLike[str]) -> list[str]:
     searches = _test_if_any(pd.read_csv(Path(tables) / "searches.csv"))
     for (space, scored_on, dataset), part in _groups(searches, "space", "scored_on", "dataset"):
         lines.append(f"{title(dataset)} {part[0].split} accuracy found ({title(space)}, scored on {title(scored_on)}):")
-        labels = [search_label(row.algorithm, _given(row.proxy), _given(row.n_samples)) for row in part]
+        labels = [row_label(row) for row in part]
         width = max(map(len, labels))
         for label, row in zip(labels, part, strict=True):
             line = f"  {label:<{width}}  {spread(row.mean, row.std) or 'none':<14}"
@@ -382,13 +388,6 @@ def _test_if_any(table: pd.DataFrame) -> pd.DataFrame:
 
 def _beside(published: str) -> str:
     return f", published {published}" if published else ""
-
-
-def _given(value: Any) -> Any:
-    """`value`, or None where a table has an empty cell."""
-    if pd.isna(value):
-        return None
-    return int(value) if isinstance(value, float) else value
 
 
 def _cell(value: Any, form: str) -> str:

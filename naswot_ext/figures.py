@@ -1,0 +1,221 @@
+"""Figures for print: score against accuracy, and the accuracy that searches find.
+
+Accuracies have one scale, logarithmic in the error (100 - accuracy), and one colour map on it, the same in every
+figure: benchmark accuracies crowd just below the best, where the ranking is decided. Rank correlations do not depend
+on the scale. The same data gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import FuncNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+
+from naswot_ext.errors import NaswotError
+from naswot_ext.files import atomic_path
+from naswot_ext.statistics import Paired, pair
+from naswot_ext.tables import SPLITS, final_accuracies, interval, row_label, spread, title
+
+FloatArray = NDArray[np.float64]
+
+_PANEL = (3.25, 2.75)  # inches; one column of a two-column paper is 3.25 wide
+_INK = "0.15"
+_QUIET = "0.4"
+_MARK = "#d55e00"  # not in the colour map, and told from it by the colour-blind
+_MEAN: dict[str, Any] = {"marker": "|", "color": _INK, "markeredgewidth": 1.6, "linestyle": "none"}
+_PUBLISHED: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 5,
+    "color": _MARK,
+    "markerfacecolor": "none",
+    "linestyle": "none",
+}
+_TICKS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 99)
+# Nothing reads these but a person; a name and a date would make equal figures different files.
+_METADATA = {".pdf": {"CreationDate": None, "Creator": None, "Producer": None}, ".png": {"Software": None}}
+
+
+def _place(accuracy: ArrayLike) -> FloatArray:
+    """Percent accuracy -> its place on the scale, 0 at 0% and one more for each tenth of the error; flat from 99.9%."""
+    return 2 - np.log10(np.clip(100 - np.asarray(accuracy, dtype=np.float64), 0.1, None))
+
+
+def _percent(place: ArrayLike) -> FloatArray:
+    return 100 - 10 ** (2 - np.asarray(place, dtype=np.float64))
+
+
+_COLOURS = FuncNorm((_place, _percent), vmin=0, vmax=97)
+
+
+def scatter(
+    scores: Sequence[pd.DataFrame], truth: pd.DataFrame, rows: pd.DataFrame, *, x_label: str, split: str = "test"
+) -> Figure:
+    """Score against accuracy, one panel a data set of the ground truth, for one (space, images, proxy).
+
+    `scores` are the score tables (one an initialisation seed; the mean score is drawn) and `rows` the same proxy's
+    rows from `tables.correlation_rows`, whose tau and counts the titles show. A data set without accuracies of
+    `split` shows its other split. Singular architectures are marks on the left edge; failed ones are counted.
+    Raises NaswotError for an unknown split or a ground truth without accuracies.
+    """
+    _check_split(split)
+    final = final_accuracies(truth)
+    if not final:
+        raise NaswotError("The ground truth has no accuracy to draw scores against.")
+    with _style():
+        panels = _split_of_each(final, split)
+        figure, all_axes = _figure(len(panels), _PANEL[1])
+        for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
+            row = rows[(rows["dataset"] == dataset) & (rows["split"] == shown)].iloc[0]
+            _scatter_panel(axes, pair(scores, final[dataset, shown]), row)
+            axes.set_xlabel(f"{x_label}\nscored on {title(row.scored_on)}")
+            axes.set_ylabel(f"{title(dataset)} {shown} accuracy (%)")
+    return figure
+
+
+def search_figure(tables: Sequence[pd.DataFrame], rows: Sequence[pd.DataFrame], *, split: str = "test") -> Figure:
+    """The accuracy that each run of each search found, one panel a data set, searches sorted by their mean.
+
+    `tables` are the search tables of one (space, images) and `rows` those of `tables.search_rows`, in the same order.
+    A dot is a run; the bar is their mean, the hollow mark the published mean. A data set without accuracies of
+    `split` shows its other split. Raises NaswotError for an unknown split or where no run found an architecture.
+    """
+    _check_split(split)
+    every = pd.concat(list(rows), keys=range(len(rows)), names=["search"]).reset_index(level="search")
+    every = every[every["runs"] > 0]
+    if every.empty:
+        raise NaswotError("No run of any search found an architecture; there is nothing to draw.")
+    panels = _split_of_each(list(zip(every["dataset"], every["split"], strict=True)), split)
+    with _style():
+        figure, all_axes = _figure(len(panels), 0.9 + 0.36 * len(tables))
+        for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
+            part = every[(every["dataset"] == dataset) & (every["split"] == shown)].sort_values("mean", kind="stable")
+            _search_panel(axes, [tables[i][f"{dataset}_{shown}"].dropna() for i in part["search"]], part)
+            axes.set_xlabel(f"{title(dataset)} {shown} accuracy (%)")
+    return figure
+
+
+def save(figure: Figure, *paths: str | os.PathLike[str], dpi: int = 150) -> None:
+    """Write a figure to .pdf or .png files, each at once or not at all."""
+    with _style():
+        for path in paths:
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, dpi=dpi, metadata=_METADATA[Path(path).suffix])
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """The project's style over matplotlib's defaults, whatever the user's own settings are."""
+    with mpl.style.context(Path(__file__).with_suffix(".mplstyle"), after_reset=True):
+        yield
+
+
+def _figure(panels: int, height: float) -> tuple[Figure, list[Axes]]:
+    # No pyplot: it would keep the figure in a global list and choose a backend for the whole process.
+    figure = Figure(figsize=(_PANEL[0] * panels, height))
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise NaswotError(f"Unknown split {split!r} for a figure. Known: {', '.join(SPLITS)}.")
+
+
+def _split_of_each(known: Any, wanted: str) -> dict[str, str]:
+    """{data set: `wanted`, or the split that it has}, in the order of `known` (data set, split) pairs."""
+    known = list(known)
+    return {dataset: wanted if (dataset, wanted) in known else split for dataset, split in known}
+
+
+def _scatter_panel(axes: Axes, paired: Paired, row: Any) -> None:
+    score, accuracy = paired.scores.mean(axis=0), paired.accuracy
+    finite = np.isfinite(score)
+    n = len(score)
+    marks: dict[str, Any] = {"c": accuracy[finite], "norm": _COLOURS, "linewidths": 0, "alpha": 0.8}
+    axes.scatter(score[finite], accuracy[finite], s=np.clip(6000 / max(n, 1), 2, 12), rasterized=n > 3000, **marks)
+    if _spans_decades(score[finite]):
+        axes.set_xscale("log")
+    if n:
+        _accuracy_axis(axes, "y", accuracy)
+
+    notes = []
+    if (~finite).any():
+        # On the edge whatever the limits are: x in parts of the axes' width, y in percent.
+        on_edge = axes.get_yaxis_transform()
+        edge: dict[str, Any] = {"marker": ">", "color": _MARK, "markersize": 4, "linestyle": "none", "clip_on": False}
+        axes.plot(np.zeros((~finite).sum()), accuracy[~finite], transform=on_edge, gid="singular", **edge)
+        notes.append(Line2D([], [], label=f"{(~finite).sum()} singular", **edge))
+    if row.failed:
+        notes.append(Line2D([], [], linestyle="none", label=f"{row.failed} failed"))
+    if not np.isnan(row.published_kendall):
+        notes.append(Line2D([], [], linestyle="none", label=f"published τ = {row.published_kendall:g}"))
+    tau = interval(row.kendall, row.kendall_low, row.kendall_high, digits=2) or "undefined"
+    _heading(axes, f"{title(row.space)}, {title(row.dataset)}\nKendall τ = {tau}, n = {row.architectures}", notes)
+
+
+def _search_panel(axes: Axes, found: Sequence[pd.Series], part: pd.DataFrame) -> None:
+    jitter = np.random.default_rng(0)
+    searches: list[Any] = list(part.itertuples())
+    for y, (values, row) in enumerate(zip(found, searches, strict=True)):
+        # The dots fill the lower part of a row of height 1, its label stands above them.
+        heights = y + jitter.uniform(-0.2, 0.2, len(values))
+        axes.scatter(values, heights, c=values, norm=_COLOURS, s=4, linewidths=0, alpha=0.5, clip_on=False)
+        axes.plot(row.mean, y, markersize=14, **_MEAN)
+        if not np.isnan(row.published_mean):
+            axes.plot(row.published_mean, y, **_PUBLISHED)
+        for x, text, side in ((0, row_label(row), "left"), (1, spread(row.mean, row.std), "right")):
+            axes.text(x, y + 0.48, text, ha=side, va="center", fontsize=7, transform=axes.get_yaxis_transform())
+    _accuracy_axis(axes, "x", np.concatenate(found))
+    axes.set_ylim(-0.45, len(part) - 0.3)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    notes = [Line2D([], [], label=f"mean of {part['runs'].max()} runs", markersize=8, **_MEAN)]
+    if part["published_mean"].notna().any():
+        notes.append(Line2D([], [], label="published mean", **_PUBLISHED))
+    first = part.iloc[0]
+    _heading(axes, f"{title(first['space'])}, scored on {title(first['scored_on'])}", notes)
+
+
+def _heading(axes: Axes, text: str, notes: Sequence[Line2D]) -> None:
+    """The title, and below it one line of notes, outside the axes so that they never cover data."""
+    axes.set_title(text, pad=17 if notes else 5)
+    if notes:
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(notes)}
+        # The title's pad keeps the room for it; in the layout, a long line would narrow the axes.
+        axes.legend(handles=notes, **place, labelcolor=_QUIET).set_in_layout(False)
+
+
+def _spans_decades(values: FloatArray) -> bool:
+    """Whether positive values spread so far that a linear axis would crowd most of them at its start."""
+    if len(values) == 0 or values.min() <= 0:
+        return False
+    low, high = np.quantile(values, [0.05, 0.95])
+    return bool(high > 5 * low)
+
+
+def _accuracy_axis(axes: Axes, which: str, accuracy: FloatArray) -> None:
+    """Scale, limits and ticks of the "x" or "y" axis, which shows accuracies in percent."""
+    set_scale, set_limits, set_ticks = (getattr(axes, f"set_{which}{part}") for part in ("scale", "lim", "ticks"))
+    low, high = _place(accuracy.min()), _place(accuracy.max())
+    margin = 0.04 * (high - low) or 0.1
+    set_scale("function", functions=(_place, _percent))
+    set_limits(_percent(low - margin), _percent(high + margin))
+    ticks: list[int] = []
+    for tick in reversed(_TICKS):
+        inside = low - margin <= _place(tick) <= high + margin
+        if inside and (not ticks or _place(ticks[-1]) - _place(tick) > 0.08 * (high - low)):
+            ticks.append(tick)
+    set_ticks(ticks, [str(tick) for tick in ticks])
