@@ -20,6 +20,7 @@ from setuptools import setup
 
 ROOT = Path(__file__).parent.resolve()
 CSRC = ROOT / "csrc"
+GENERATED = ROOT / "build" / "generated"
 
 
 def cuda_home() -> Path | None:
@@ -109,30 +110,39 @@ FACTS = {
 class Build(BuildExtension):
     """Builds, then records what was built for those who do not want to import torch to know."""
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        # pip would have a fresh folder each time; here ninja compiles only what changed.
+        self.build_temp = str(ROOT / "build" / "objects")
+
     def run(self) -> None:
         print(f"naswot: CUDA {FACTS['cuda_version']} from {HOME}" if HOME else f"naswot: CPU only ({REASON})")
+        write_facts_header()
         super().run()
         (ROOT / "naswot_ext" / "_build.json").write_text(json.dumps(FACTS, indent=2) + "\n")
 
 
-def text_macro(name: str, value: str) -> tuple[str, str]:
-    """A macro whose value is a C string."""
-    return name, '"' + value.replace("\\", "").replace('"', "") + '"'
+def write_facts_header() -> None:
+    """The facts as C strings; only rewritten, and so only compiled anew, where they changed."""
+    facts = {
+        "TORCH_VERSION": FACTS["torch"],
+        "SOURCE_FINGERPRINT": FACTS["source_fingerprint"],
+        "COMPILER": FACTS["compiler"],
+        "CUDA_VERSION": FACTS["cuda_version"] or "",
+        "CUDA_ARCHITECTURES": os.environ.get("TORCH_CUDA_ARCH_LIST", "native") if HOME else "",
+    }
+    text = "".join(f"#define NASWOT_{name} {json.dumps(value)}\n" for name, value in facts.items())
+    path = GENERATED / "naswot_build.h"
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
+# at::parallel_for is serial without OpenMP. Only compiled with, not linked: the runtime is the one that torch brought,
+# whose threads torch.set_num_threads() sets. Clang's code would need another runtime, so there it stays serial.
+OPENMP = [] if "clang" in str(FACTS["compiler"]) else ["-fopenmp"]
 # No contraction of a * b + c: see csrc/slogdet.h.
-FLAGS = ["-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wno-unknown-pragmas"]
-MACROS = [
-    text_macro("NASWOT_TORCH_VERSION", str(FACTS["torch"])),
-    text_macro("NASWOT_SOURCE_FINGERPRINT", str(FACTS["source_fingerprint"])),
-    text_macro("NASWOT_COMPILER", str(FACTS["compiler"])),
-]
-if HOME is not None:
-    MACROS += [
-        ("NASWOT_WITH_CUDA", "1"),
-        text_macro("NASWOT_CUDA_VERSION", str(FACTS["cuda_version"])),
-        text_macro("NASWOT_CUDA_ARCHITECTURES", os.environ.get("TORCH_CUDA_ARCH_LIST", "native")),
-    ]
+FLAGS = ["-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wno-unknown-pragmas", *OPENMP]
 
 
 def sources(pattern: str) -> list[str]:
@@ -143,7 +153,8 @@ def sources(pattern: str) -> list[str]:
 extension = (CppExtension if HOME is None else CUDAExtension)(
     "naswot_ext._C",
     sources("*.cpp") + sources("cpu/*.cpp") + (sources("cuda/*.cu") if HOME is not None else []),
-    define_macros=MACROS,
+    include_dirs=[str(GENERATED)],
+    define_macros=[("NASWOT_WITH_CUDA", "1")] if HOME is not None else [],
     depends=sources("**/*.h"),
     extra_compile_args={"cxx": FLAGS, "nvcc": ["-O3", "--fmad=false"]},
     library_dirs=[str(cudart_folder(HOME))] if HOME is not None else [],

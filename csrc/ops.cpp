@@ -8,6 +8,7 @@
 
 #include "cpu/level.h"
 #include "naswot.h"
+#include "naswot_build.h"  // written by setup.py
 
 namespace naswot {
 

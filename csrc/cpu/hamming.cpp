@@ -13,6 +13,10 @@ namespace {
 
 // Bits of one block of all rows: stays in the L2 cache from packing to the last comparison.
 constexpr int64_t kBlockBytes = 256 * 1024;
+// Packed rows are whole steps of units; blocks are between the least that keeps the sums cheap and the most that helps.
+constexpr int64_t kUnitStep = 64 * kWordStep;
+constexpr int64_t kLeastBlock = 2 * kUnitStep;
+constexpr int64_t kMostBlock = 128 * kUnitStep;
 // Units that are worth a thread of their own.
 constexpr int64_t kUnitsPerThread = 2048;
 // Bytes of per-thread sums, all threads together: with very many images fewer threads run.
@@ -47,26 +51,24 @@ void hamming_accumulate_cpu(at::Tensor& kernel, const at::Tensor& activations,
   const int64_t unit_bytes = rows.owner.element_size();
   const char* const source = static_cast<const char*>(rows.owner.const_data_ptr());
 
+  // With fewer units than threads could share, or sums too large for every thread, some threads stay idle.
   const int64_t packed_rows = round_up(rows.count, kRowStep);
-  const int64_t unit_step = 64 * kWordStep;
-  const int64_t block_units =
-      std::clamp(8 * kBlockBytes / packed_rows / unit_step * unit_step, 2 * unit_step, int64_t{1} << 16);
-  const int64_t block_words = block_units / 64;
   const int64_t n_sums = packed_rows * packed_rows;
-  const int64_t most_chunks = std::min((rows.units + kUnitsPerThread - 1) / kUnitsPerThread,
-                                       std::max<int64_t>(kSumBytes / 8 / n_sums, 1));
-  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  const int64_t chunk_units = round_up((rows.units + std::min<int64_t>(threads, most_chunks) - 1) /
-                                           std::min<int64_t>(threads, most_chunks), unit_step);
+  const int64_t threads = std::min({at::in_parallel_region() ? int64_t{1} : int64_t{at::get_num_threads()},
+                                    (rows.units + kUnitsPerThread - 1) / kUnitsPerThread,
+                                    std::max<int64_t>(kSumBytes / 8 / n_sums, 1)});
+  const int64_t chunk_units = round_up((rows.units + threads - 1) / threads, kUnitStep);
   const int64_t chunks = (rows.units + chunk_units - 1) / chunk_units;
+  const int64_t cached_units = 8 * kBlockBytes / packed_rows / kUnitStep * kUnitStep;
+  const int64_t block_units = std::min(chunk_units, std::clamp(cached_units, kLeastBlock, kMostBlock));
 
   const at::Tensor sums = at::zeros({chunks, n_sums}, at::kLong);
-  const at::Tensor counts = at::zeros({chunks}, at::kLong);
-  const at::Tensor bits = at::zeros({chunks, packed_rows * block_words}, at::kLong);
+  const at::Tensor counts = at::empty({chunks}, at::kLong);
+  const at::Tensor bits = at::empty({chunks, packed_rows * block_units / 64}, at::kLong);
   at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
     for (int64_t chunk = first; chunk < last; ++chunk) {
-      uint64_t* const packed = reinterpret_cast<uint64_t*>(bits.data_ptr<int64_t>()) + chunk * packed_rows * block_words;
-      uint64_t* const distances = reinterpret_cast<uint64_t*>(sums.data_ptr<int64_t>()) + chunk * n_sums;
+      auto* const packed = reinterpret_cast<uint64_t*>(bits.data_ptr<int64_t>()) + chunk * bits.size(1);
+      auto* const distances = reinterpret_cast<uint64_t*>(sums.data_ptr<int64_t>()) + chunk * n_sums;
       int64_t count = 0;
       const int64_t end = std::min((chunk + 1) * chunk_units, rows.units);
       for (int64_t begin = chunk * chunk_units; begin < end; begin += block_units) {

@@ -92,7 +92,9 @@ int64_t pack(const void* source, int64_t units, uint64_t* words) {
   char* bits = reinterpret_cast<char*>(words);
   for (int64_t u = 0; u < whole; u += 32) {
     const auto fields = [&](int v) {
-      const __m256i x = load(numbers + u + v * lanes);
+      const Bits* const from = numbers + u + v * lanes;
+      _mm_prefetch(reinterpret_cast<const char*>(from) + kPrefetchBytes, _MM_HINT_T1);
+      const __m256i x = load(from);
       nonfinite = _mm256_or_si256(nonfinite, V::greater(_mm256_and_si256(x, magnitude), below_infinity));
       return _mm256_andnot_si256(V::greater(x, infinity), V::greater(x, zero));
     };

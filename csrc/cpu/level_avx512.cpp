@@ -77,6 +77,7 @@ int64_t pack(const void* source, int64_t units, uint64_t* words) {
   const __m512i magnitude = V::set(static_cast<Bits>(~Bits{0}) >> 1);
   __m512i largest = _mm512_setzero_si512();
   const auto step = [&](__m512i x, int64_t u) {
+    _mm_prefetch(reinterpret_cast<const char*>(numbers + u) + kPrefetchBytes, _MM_HINT_T1);
     const typename V::Mask active = V::less(V::subtract(x, one), infinity);
     std::memcpy(bits + u / 8, &active, sizeof(active));
     largest = V::max(largest, _mm512_and_si512(x, magnitude));

@@ -55,6 +55,24 @@ def test_determinants_are_the_same_bits_at_every_level(level: str) -> None:
     assert run("-c", PIVOTS, level=level).stdout == expected
 
 
+THREADS = """
+import os, torch
+from naswot_ext import ops
+torch.set_num_threads({threads})
+x = torch.ones(1, 30_000).expand(4, -1)
+kernel = torch.zeros(4, 4, dtype=torch.int64)
+before = len(os.listdir("/proc/self/task"))
+ops.hamming_accumulate_(kernel, x)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in Linux's /proc")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_threads_of_torch_are_used(threads: int) -> None:
+    assert run("-c", THREADS.format(threads=threads), level="").stdout.split() == [str(threads - 1)]
+
+
 def test_an_unknown_level_is_refused_with_the_known_ones() -> None:
     finished = run("-c", "import naswot_ext.ops", level="avx9000")
     assert finished.returncode != 0
