@@ -1,0 +1,239 @@
+"""The two CSV tables, their twins for people, and which published number stands beside which measured one."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from naswot_ext.errors import NaswotError
+from naswot_ext.provenance import read_table, write_table
+from naswot_ext.tables import (
+    correlation_rows,
+    final_accuracies,
+    headline,
+    published_accuracy,
+    published_tau,
+    read_published,
+    search_label,
+    search_rows,
+    write_correlations,
+    write_searches,
+)
+from tests.results.conftest import score_table, truth_table
+
+CORRELATION_HEADER = (
+    "space,scored_on,proxy,dataset,split,architectures,singular,failed,kendall,kendall_low,kendall_high,"
+    "spearman,spearman_low,spearman_high,published_kendall"
+)
+SEARCH_HEADER = (
+    "space,scored_on,proxy,algorithm,n_samples,runs,dataset,split,mean,std,search_seconds,"
+    "published_mean,published_std,published_source"
+)
+
+
+def facts(algorithm="naswot", n_samples=10, proxy="naswot", scored_on="gaussian", space="nasbench201"):
+    return {
+        "space": space,
+        "scored_on": scored_on,
+        "algorithm": algorithm,
+        "proxy": proxy,
+        "n_samples": n_samples,
+    }
+
+
+def runs(accuracies, seconds=0.5):
+    found = [-1 if math.isnan(a) else i for i, a in enumerate(accuracies)]
+    return pd.DataFrame({"arch_index": found, "arch": "", "cifar10_test": accuracies, "seconds": seconds})
+
+
+def correlations(published, scores, truth, **options):
+    names = {"space": "nasbench201", "scored_on": "gaussian", "proxy": "naswot", "bootstrap": 30}
+    return correlation_rows([scores], truth, published, **(names | options))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def write_both(folder: Path, published, noisy) -> list[Path]:
+    scores, truth = noisy(40, {3: "singular", 5: "failed"})
+    paths = [folder / name for name in ("correlations.csv", "correlations.md", "searches.csv", "searches.md")]
+    write_correlations([correlations(published, scores, truth)], *paths[:2])
+    rows = [search_rows(runs([92.0, 93.0]), facts(), published)]
+    rows.append(search_rows(runs([80.0, 90.0], np.nan), facts("random", None, None), published))
+    write_searches(rows, *paths[2:])
+    return paths
+
+
+def test_the_headers_are_the_columns_that_others_build_on(tmp_path, published, noisy):
+    files = write_both(tmp_path, published, noisy)
+    assert files[0].read_text().splitlines()[0] == CORRELATION_HEADER
+    assert files[2].read_text().splitlines()[0] == SEARCH_HEADER
+
+
+def test_writing_again_gives_the_same_bytes(tmp_path, published, noisy):
+    first, second = (write_both(tmp_path / name, published, noisy) for name in ("first", "second"))
+    assert [a.read_bytes() for a in first] == [b.read_bytes() for b in second]
+
+
+def test_a_correlation_row_survives_a_parquet_file(tmp_path, published, noisy):
+    rows = correlations(published, *noisy(20))
+    write_table(rows, tmp_path / "naswot.parquet")
+    write_correlations([rows], tmp_path / "a.csv", tmp_path / "a.md")
+    write_correlations([read_table(tmp_path / "naswot.parquet")], tmp_path / "b.csv", tmp_path / "b.md")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_the_correlation_table_counts_singular_and_failed_architectures(tmp_path, published, noisy):
+    (row,) = read_rows(write_both(tmp_path, published, noisy)[0])
+    assert (row["architectures"], row["singular"], row["failed"]) == ("39", "1", "1")
+    assert (row["dataset"], row["split"], row["published_kendall"]) == ("cifar10", "test", "0.574")
+    assert float(row["kendall_low"]) < float(row["kendall"]) < float(row["kendall_high"])
+
+
+def test_there_is_a_row_for_every_data_set_and_split_with_an_accuracy(published):
+    truth = pd.concat([truth_table([1, 2, 3], [2, 3, 1]), truth_table([1, 3, 2], dataset="cifar100")])
+    rows = correlations(published, score_table([1, 2, 3]), truth)
+    assert list(zip(rows["dataset"], rows["split"], strict=True)) == [
+        ("cifar10", "valid"),
+        ("cifar10", "test"),
+        ("cifar100", "test"),
+    ]
+    assert list(rows["kendall"]) == pytest.approx([-1 / 3, 1, 1 / 3])
+
+
+def test_the_longest_training_of_each_data_set_counts():
+    short = truth_table([3, 2, 1]).assign(epochs=12)
+    other = truth_table([5, 6, 7], dataset="cifar100").assign(epochs=90)
+    final = final_accuracies(pd.concat([truth_table([1, 2, 3]), short, other]))
+    assert {name: list(accuracy) for name, accuracy in final.items()} == {
+        ("cifar10", "test"): [1, 2, 3],
+        ("cifar100", "test"): [5, 6, 7],
+    }
+
+
+def test_an_undefined_correlation_is_an_empty_cell_and_a_line_in_the_log(tmp_path, published, caplog):
+    with caplog.at_level(logging.WARNING):
+        rows = correlations(published, score_table([4, 4, 4]), truth_table([1, 2, 3]))
+    write_correlations([rows], tmp_path / "c.csv", tmp_path / "c.md")
+    (row,) = read_rows(tmp_path / "c.csv")
+    assert row["kendall"] == row["kendall_low"] == row["spearman"] == ""
+    assert "nasbench201, naswot on gaussian, cifar10 test: correlation undefined: all scores are equal" in caplog.text
+    assert "nan" not in (tmp_path / "c.md").read_text()
+
+
+def test_search_rows_hold_mean_population_deviation_and_published_numbers(tmp_path, published):
+    write_searches([search_rows(runs([92.0, 93.0]), facts(), published)], tmp_path / "s.csv", tmp_path / "s.md")
+    (row,) = read_rows(tmp_path / "s.csv")
+    assert (row["runs"], row["mean"], row["std"], row["search_seconds"]) == ("2", "92.5000", "0.5000", "0.500")
+    assert (row["published_mean"], row["published_std"]) == ("92.44", "1.13")
+    assert row["published_source"] == "mellor2021-icml table2a"
+    assert "| NASWOT, N = 10 | CIFAR-10 test | 92.50 ± 0.50 | 92.44 ± 1.13 |" in (tmp_path / "s.md").read_text()
+
+
+def test_runs_that_found_nothing_are_left_out_and_logged(published, caplog):
+    with caplog.at_level(logging.WARNING):
+        (row,) = search_rows(runs([92.0, np.nan, 94.0]), facts(), published).itertuples()
+    assert (row.runs, row.mean) == (2, 93)
+    assert "1 of 3 runs found no architecture" in caplog.text
+
+
+def test_a_search_that_found_nothing_at_all_has_a_row_with_empty_cells(tmp_path, published):
+    write_searches([search_rows(runs([np.nan, np.nan]), facts(), published)], tmp_path / "s.csv", tmp_path / "s.md")
+    (row,) = read_rows(tmp_path / "s.csv")
+    assert (row["runs"], row["mean"], row["std"]) == ("0", "", "")
+
+
+def test_absent_samples_proxy_and_seconds_are_empty_cells(tmp_path, published, noisy):
+    row = read_rows(write_both(tmp_path, published, noisy)[2])[1]
+    assert (row["algorithm"], row["n_samples"], row["proxy"], row["search_seconds"]) == ("random", "", "", "")
+    assert (row["published_mean"], row["published_std"]) == ("86.61", "13.46")
+
+
+@pytest.mark.parametrize(
+    ("search", "dataset", "split", "expected"),
+    [
+        (facts(), "cifar10", "test", (92.44, 1.13, "mellor2021-icml table2a")),
+        (facts(n_samples=100), "cifar10", "test", (92.81, 0.99, "mellor2021-icml table2a")),
+        (facts(), "cifar100", "valid", (68.5, 2.03, "mellor2021-icml table2a")),
+        (facts(scored_on="cifar10"), "cifar100", "valid", (68.5, 2.03, "mellor2021-icml table2a")),
+        (facts("optimal", 10, None), "cifar10", "valid", (89.92, 0.75, "mellor2021-icml table2a")),
+        (facts("optimal", 10, None, "cifar100"), "cifar10", "valid", (89.92, 0.75, "mellor2021-icml table2a")),
+        (facts("random", None, None), "cifar10", "valid", (83.2, 13.28, "mellor2021-icml table2a")),
+        (facts(space="nats-sss"), "cifar10", "test", (88.66, 0.9, "mellor2021-icml table2b")),
+        (facts(space="nats-sss", scored_on="cifar100"), "cifar100", "test", (64.54, 4.7, "mellor2021-icml table2b")),
+        (facts(n_samples=100, space="nasbench101"), "cifar10", "test", (91.77, 0.05, "mellor2021-icml table1")),
+    ],
+)
+def test_published_accuracies_stand_beside_the_same_search(published, search, dataset, split, expected):
+    assert published_accuracy(published, search, dataset, split) == expected
+
+
+@pytest.mark.parametrize(
+    ("search", "dataset"),
+    [
+        (facts(n_samples=25), "cifar10"),
+        (facts(proxy="params"), "cifar10"),
+        (facts(scored_on="cifar100"), "cifar100"),
+        (facts(scored_on="cifar10", space="nats-sss"), "cifar100"),
+        (facts(space="nowhere"), "cifar10"),
+    ],
+)
+def test_another_search_has_no_published_accuracy_beside_it(published, search, dataset):
+    mean, std, source = published_accuracy(published, search, dataset, "test")
+    assert math.isnan(mean)
+    assert math.isnan(std)
+    assert source == ""
+
+
+@pytest.mark.parametrize(
+    ("space", "scored_on", "proxy", "dataset", "expected"),
+    [
+        ("nasbench201", "gaussian", "naswot", "cifar10", 0.574),
+        ("nasbench201", "cifar100", "naswot", "cifar100", 0.611),
+        ("nasbench201", "gaussian", "params", "cifar10", 0.578),
+        ("nasbench201", "cifar100", "flops", "cifar10", 0.578),
+        ("nasbench101", "cifar10", "naswot", "cifar10", 0.285),
+    ],
+)
+def test_published_taus_are_mellors_and_else_lees(published, space, scored_on, proxy, dataset, expected):
+    assert published_tau(published, space, scored_on, proxy, dataset, "test") == expected
+    assert math.isnan(published_tau(published, space, scored_on, proxy, dataset, "valid"))
+
+
+def test_scores_of_another_data_sets_images_have_no_published_tau(published):
+    assert math.isnan(published_tau(published, "nasbench201", "cifar100", "naswot", "cifar10", "test"))
+
+
+def test_no_published_search_of_the_source_is_ambiguous(published):
+    accuracies = published[published["source"] == "mellor2021-icml"].query("measure == 'accuracy_percent'")
+    key = ["space", "method", "n_samples", "dataset", "split"]
+    assert not accuracies.duplicated(key).any()
+
+
+def test_searches_are_called_what_people_call_them():
+    assert search_label("naswot", "naswot", 10) == "NASWOT, N = 10"
+    assert search_label("naswot", "params", 10) == "naswot over params, N = 10"
+    assert search_label("random", None, None) == "random"
+
+
+def test_the_headline_says_tau_and_accuracy_found_beside_the_published(tmp_path, published, noisy):
+    write_both(tmp_path, published, noisy)
+    lines = headline(tmp_path)
+    assert lines[0] == "Kendall tau with CIFAR-10 test accuracy (NAS-Bench-201, scored on standard-normal images):"
+    assert "39 architectures, 1 singular, 1 failed, published 0.574" in lines[1]
+    assert any("NASWOT, N = 10  92.50 ± 0.50" in line and "published 92.44 ± 1.13" in line for line in lines)
+
+
+def test_a_missing_or_incomplete_file_of_published_numbers_is_a_clear_error(tmp_path):
+    with pytest.raises(NaswotError, match="No such file"):
+        read_published(tmp_path / "none.csv")
+    (tmp_path / "bad.csv").write_text("source,table\na,b\n")
+    with pytest.raises(NaswotError, match=r"bad\.csv has no column space, method"):
+        read_published(tmp_path / "bad.csv")
