@@ -89,4 +89,10 @@ def _code(module: str) -> str:
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    digest = hashlib.sha256(ast.dump(tree).encode())
+    # Data that go with a module share its name: figures.py reads figures.mplstyle.
+    source = _source(module)
+    for beside in sorted(source.parent.glob(f"{source.stem}.*")):
+        if beside != source:
+            digest.update(beside.read_bytes())
+    return digest.hexdigest()

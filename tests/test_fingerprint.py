@@ -50,6 +50,12 @@ def test_a_change_of_reached_code_changes_it(package: Path, file: str, old: str,
     assert fingerprint(package, *SCORING) != before
 
 
+def test_a_changed_style_changes_that_of_figures(package: Path) -> None:
+    before = fingerprint(package, "naswot_ext.figures")
+    edit(package / "figures.mplstyle", "font.size", "# font.size")
+    assert fingerprint(package, "naswot_ext.figures") != before
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
@@ -57,6 +63,7 @@ def test_a_change_of_reached_code_changes_it(package: Path, file: str, old: str,
         ("scoring.py", "    # Whatever one network", "    # A comment: whatever one network"),
         ("proxies/params.py", "float(sum(", "float(0 + sum("),
         ("tables.py", "import", "import  "),
+        ("figures.mplstyle", "font.size", "font.size "),
     ],
 )
 def test_a_comment_a_docstring_and_code_out_of_reach_do_not(package: Path, file: str, old: str, new: str) -> None:

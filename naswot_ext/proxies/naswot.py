@@ -11,7 +11,7 @@ from naswot_ext.activation import score
 from naswot_ext.proxies import Images, Scored, proxy
 
 
-@proxy("naswot", title="log|det K|", cost="one forward pass of the batch")
+@proxy("naswot", title="NASWOT score, log |det K|", cost="one forward pass of the batch")
 def naswot(network: nn.Module, batch: Images) -> Scored:
     """Score the network on the batch; -inf where K is singular."""
     result = score(network, batch.images)

@@ -11,7 +11,7 @@ from naswot_ext.activation import count_units
 from naswot_ext.proxies import SHAPE_BATCH, Images, Scored, proxy
 
 
-@proxy("units", title="rectified units N_A", cost="one forward pass of two images")
+@proxy("units", title="number of rectified units, $N_A$", cost="one forward pass of two images")
 def units(network: nn.Module, batch: Images) -> Scored:
     """Count the units; the batch gives only the image size."""
     counted = count_units(network, batch.images[:SHAPE_BATCH]).units
