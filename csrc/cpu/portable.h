@@ -56,20 +56,15 @@ inline void swap(double& a, double& b) {
 template <bool fused>
 double eliminate_row(double* __restrict hi, double* __restrict lo, const double* __restrict pivot_hi,
                      const double* __restrict pivot_lo, DoubleDouble factor, int64_t count) {
+  double largest = 0;
+#pragma omp simd reduction(max : largest)
   for (int64_t j = 0; j < count; ++j) {
     const DoubleDouble entry = subtract_product<fused>({hi[j], lo[j]}, factor, {pivot_hi[j], pivot_lo[j]});
     hi[j] = entry.hi;
     lo[j] = entry.lo;
+    const double size = __builtin_fabs(entry.hi);
+    largest = size > largest ? size : largest;
   }
-  double lanes[kWordStep] = {};
-  for (int64_t j = 0; j < count; j += kWordStep) {
-    for (int64_t lane = 0; lane < kWordStep; ++lane) {
-      const double size = __builtin_fabs(hi[j + lane]);
-      lanes[lane] = size > lanes[lane] ? size : lanes[lane];
-    }
-  }
-  double largest = 0;
-  for (double size : lanes) largest = size > largest ? size : largest;
   return largest;
 }
 
