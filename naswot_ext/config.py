@@ -51,6 +51,7 @@ def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> d
     if problems:
         listed = "".join(f"\n  {problem}" for problem in dict.fromkeys(problems))
         raise NaswotError(f"The config cannot be used. Correct:{listed}")
+    filled["results"] = os.path.normpath(filled["results"])
     return filled
 
 

@@ -38,6 +38,7 @@ PROXIES = {
     "fragile": 'if parameters > 400_000:\n        raise ValueError("this network is too fragile")',
     "slow": 'time.sleep(0.4)\n    Path(os.environ["CALLS"]).open("a").write(f"{parameters}\\n")',
 }
+UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
 PROXY = """
 import os
 import time
@@ -68,16 +69,22 @@ class Project:
         log = self.folder / "calls"
         return log.read_text().split() if log.exists() else []
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Snakemake with this config, as the leader of a process group of its own."""
+    def start(self, *arguments: str, mounting: str = "") -> subprocess.Popen[str]:
+        """Snakemake with this config, as the leader of a process group of its own.
+
+        `mounting`, shell commands around "$@", sees file systems of its own that it may mount and fill.
+        """
         self.folder.mkdir(exist_ok=True)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         # Nothing may need the network: a proxy that nobody listens at stands in front of it.
         nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
         settings = {"PYTHONPATH": str(self.checkout), "CALLS": str(self.folder / "calls"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.checkout / "Snakefile"), "--cores", "2"]
+        command += [*arguments, "--configfile", "config.yaml"]
+        if mounting:
+            command = [*UNSHARE, "sh", "-c", mounting, "sh", *command]
         return subprocess.Popen(
-            [*command, *arguments, "--configfile", "config.yaml"],
+            command,
             cwd=self.folder,
             env=os.environ | nowhere | settings,
             stdout=subprocess.PIPE,
@@ -86,9 +93,9 @@ class Project:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str, fails: bool = False) -> str:
+    def run(self, *arguments: str, fails: bool = False, mounting: str = "") -> str:
         """Run Snakemake to its end; what it printed."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, mounting=mounting)
         try:
             printed, _ = process.communicate(timeout=300)
         except subprocess.TimeoutExpired:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,15 @@ import pytest
 from naswot_ext.config import BENCHMARKS, DATASETS, SEARCHES, resolve
 from naswot_ext.errors import NaswotError
 from tests.conftest import REPOSITORY
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import UNSHARE, Project
 
+
+def _may_mount() -> bool:
+    mount = [*UNSHARE, "mount", "-t", "tmpfs", "none", "/tmp"]
+    return bool(shutil.which("unshare")) and subprocess.run(mount, check=False, capture_output=True).returncode == 0
+
+
+needs_mounts = pytest.mark.skipif(not _may_mount(), reason="a process may not mount file systems of its own here")
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 
 
@@ -102,6 +111,10 @@ def test_every_registered_source_and_algorithm_has_its_options_in_the_schema() -
         assert f"\n          {name}:\n" in schema
 
 
+def test_a_path_is_tidied_so_that_its_files_are_found_again() -> None:
+    assert resolve({**_valid(), "results": "./mine//results/"}, SCHEMA)["results"] == "mine/results"
+
+
 def test_a_bad_config_stops_snakemake_with_the_message_alone(new_project: Project) -> None:
     new_project.config["proxies"] = ["nasswot"]
     printed = new_project.run(fails=True)
@@ -119,11 +132,27 @@ def test_a_results_folder_that_cannot_be_written_stops_the_run_before_any_job(ne
     assert "rule score" not in printed
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
+@needs_mounts
 def test_a_read_only_results_folder_stops_the_run_before_any_job(new_project: Project) -> None:
-    new_project.folder.mkdir()
-    Path(new_project.folder, "results").mkdir(mode=0o555)
-    assert "Cannot write into the results folder" in new_project.run(fails=True)
+    printed = new_project.run(fails=True, mounting='mkdir results && mount -t tmpfs -o ro none results && "$@"')
+    assert "Cannot write into the results folder results: Read-only file system" in printed
+    assert "rule score" not in printed
+
+
+@needs_mounts
+def test_a_disk_that_fills_while_shards_are_written_leaves_no_half_written_file(project: Project) -> None:
+    project.config["proxies"].append("units")
+    disk = "results/scores/nasbench201/noise/units"
+    fill = f'mkdir {disk} && mount -t tmpfs -o size=8k none {disk}; "$@"; failed=$?; ls -R {disk} > left; exit $failed'
+    printed = project.run(fails=True, mounting=fill)
+    assert "Error: Cannot write results/scores/nasbench201/noise/units" in printed
+    assert "No space left on device. Free some space" in printed
+    assert "Traceback" not in printed
+    left = (project.folder / "left").read_text()
+    assert "partial" in left
+    assert not re.search(r"parquet$", left, re.MULTILINE)
+    project.run()
+    assert b",units," in project.table("correlations")
 
 
 def test_a_table_without_a_column_of_the_config_fails_with_one_line_in_terminal_and_log(new_project: Project) -> None:

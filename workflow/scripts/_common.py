@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,14 +18,18 @@ from naswot_ext.files import atomic_path
 class _Both:
     """Writes to the terminal and to the log; a log on a full disk is no reason to stop."""
 
-    def __init__(self, terminal: IO[str], log: IO[str]) -> None:
-        self._terminal, self._log = terminal, log
+    def __init__(self, terminal: IO[str], log: str) -> None:
+        self._terminal = terminal
+        # Unbuffered, so that nothing is left to be written, and to fail, at the end.
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
     def write(self, text: str) -> None:
         self._terminal.write(text)
+        self.write_log(text)
+
+    def write_log(self, text: str) -> None:
         with contextlib.suppress(OSError):
-            self._log.write(text)
-            self._log.flush()
+            os.write(self._log, text.encode())
 
     def flush(self) -> None:
         self._terminal.flush()
@@ -36,21 +41,18 @@ def reporting(job: Any) -> Iterator[None]:
 
     Any other error is a defect: its traceback goes to the log, and one line on the terminal says so.
     """
-    with open(job.log[0], "w", encoding="utf-8") as log:
-        terminal = sys.stderr
-        both = _Both(terminal, log)
-        logging.basicConfig(stream=both, format="%(message)s", force=True)
-        with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):  # type: ignore[type-var]
-            try:
-                yield
-            except NaswotError as error:
-                print(f"Error: {error}", file=sys.stderr)
-                sys.exit(1)
-            except Exception as error:
-                with contextlib.suppress(OSError):
-                    log.write(traceback.format_exc())
-                print(f"Error: {type(error).__name__}: {error} (a defect; traceback in {job.log[0]})", file=sys.stderr)
-                sys.exit(1)
+    both: Any = _Both(sys.stderr, job.log[0])
+    logging.basicConfig(stream=both, format="%(message)s", force=True)
+    with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):
+        try:
+            yield
+        except NaswotError as error:
+            both.write(f"Error: {error}\n")
+            sys.exit(1)
+        except Exception as error:
+            both.write(f"Error: {type(error).__name__}: {error} (a defect; its traceback is in {job.log[0]})\n")
+            both.write_log(traceback.format_exc())
+            sys.exit(1)
 
 
 _PAGE = """<!doctype html><meta charset="utf-8"><style>
