@@ -2,7 +2,7 @@
 
 from snakemake.utils import min_version
 
-min_version("9.8")
+min_version("9.27")
 
 
 # A config given on the command line stands alone: merged into the default one, it could never remove a data set.
