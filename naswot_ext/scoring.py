@@ -100,7 +100,7 @@ def score_architectures(
     with _partial_file(output, facts) as (partial, rows):
         if partial is None:
             return
-        done = _Progress(f"{space} {proxy} {output.stem}", len(indices), len(rows), progress)
+        done = _Progress("/".join(output.with_suffix("").parts[-5:]), len(indices), len(rows), progress)
         for index in list(indices)[len(rows) :]:
             row = _score_one(search_space, int(index), scorer, images, seed, device)
             if not record_seconds:
