@@ -91,6 +91,12 @@ _TITLES = {
     "naswot": "NASWOT",
 }
 
+_PAGE = """<!doctype html><meta charset="utf-8"><style>
+body {{ font: 14px sans-serif; margin: 1em; }} table {{ border-collapse: collapse; }}
+th, td {{ border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: right; }} th {{ background: #eee; }}
+</style>{table}
+"""
+
 
 def title(name: str) -> str:
     """A space's, data set's or proxy's name as papers print it."""
@@ -289,13 +295,13 @@ def write_correlations(
         "count as the worst rank; failed ones are left out. Empty: undefined (fewer than 3 architectures, or all "
         "values equal). Published: Mellor et al. 2021 (Figure 3, test), else Lee and Ham 2024.",
     ]
-    for (space, scored_on), part in _groups(table, "space", "scored_on"):
+    for (space, scored_on), part in groups(table, "space", "scored_on"):
         body = [
             [
                 title(row.proxy),
                 f"{title(row.dataset)} {row.split}",
                 interval(row.kendall, row.kendall_low, row.kendall_high),
-                _cell(row.published_kendall, "{:g}"),
+                cell(row.published_kendall, "{:g}"),
                 interval(row.spearman, row.spearman_low, row.spearman_high),
                 *map(str, (row.architectures, row.singular, row.failed)),
             ]
@@ -316,7 +322,7 @@ def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], ma
         "Percent, mean ± standard deviation over the runs that found an architecture. Seconds: mean time that one "
         "run's scores or training took. Published: Mellor et al. 2021, where the search is the same.",
     ]
-    for (space, scored_on), part in _groups(table, "space", "scored_on"):
+    for (space, scored_on), part in groups(table, "space", "scored_on"):
         body = [
             [
                 row_label(row),
@@ -325,7 +331,7 @@ def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], ma
                 spread(row.published_mean, row.published_std),
                 row.published_source,
                 str(row.runs),
-                _cell(row.search_seconds, "{:.2f}"),
+                cell(row.search_seconds, "{:.2f}"),
             ]
             for row in part
         ]
@@ -334,33 +340,10 @@ def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], ma
     _write_text("\n".join(lines) + "\n", markdown)
 
 
-def headline(tables: str | os.PathLike[str]) -> list[str]:
-    """What a run found, in a few lines for its end, from the folder that holds the two CSV files.
-
-    Test accuracy where there is one, else validation: correlations of every proxy, then what searches found.
-    """
-    lines = []
-    correlations = _test_if_any(pd.read_csv(Path(tables) / "correlations.csv"))
-    for (space, scored_on, dataset), part in _groups(correlations, "space", "scored_on", "dataset"):
-        lines.append(
-            f"Kendall tau with {title(dataset)} {part[0].split} accuracy"
-            f" ({title(space)}, scored on {title(scored_on)}):"
-        )
-        width = max(len(title(row.proxy)) for row in part)
-        for row in part:
-            tau = interval(row.kendall, row.kendall_low, row.kendall_high) or "undefined"
-            line = f"  {title(row.proxy):<{width}}  {tau:<22}"
-            counts = f"{row.architectures} architectures, {row.singular} singular, {row.failed} failed"
-            lines.append(f"{line} {counts}{_beside(_cell(row.published_kendall, '{:g}'))}")
-    searches = _test_if_any(pd.read_csv(Path(tables) / "searches.csv"))
-    for (space, scored_on, dataset), part in _groups(searches, "space", "scored_on", "dataset"):
-        lines.append(f"{title(dataset)} {part[0].split} accuracy found ({title(space)}, scored on {title(scored_on)}):")
-        labels = [row_label(row) for row in part]
-        width = max(map(len, labels))
-        for label, row in zip(labels, part, strict=True):
-            line = f"  {label:<{width}}  {spread(row.mean, row.std) or 'none':<14}"
-            lines.append(f"{line} {row.runs} runs{_beside(spread(row.published_mean, row.published_std))}")
-    return lines
+def write_html(csv: str | os.PathLike[str], html: str | os.PathLike[str]) -> None:
+    """Write a CSV table as a page to read, since Snakemake's report shows pages but only hands out CSV files."""
+    table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    _write_text(_PAGE.format(table=table.to_html(index=False, border=0)), html)
 
 
 def interval(value: float, low: float, high: float, digits: int = 3) -> str:
@@ -376,27 +359,20 @@ def spread(mean: float, std: float) -> str:
     return "" if math.isnan(mean) else f"{mean:.2f} ± {std:.2f}"
 
 
-def _groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, list[Any]]]:
+def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, list[Any]]]:
+    """The values of `columns` and the rows, as named tuples, of each group in the order of the table."""
     for names, part in table.groupby(list(columns), sort=False):
         yield names, list(part.itertuples())
 
 
-def _test_if_any(table: pd.DataFrame) -> pd.DataFrame:
-    has_test = table.groupby(["space", "scored_on", "dataset"])["split"].transform(lambda s: (s == "test").any())
-    return table[(table["split"] == "test") | ~has_test.astype(bool)]
-
-
-def _beside(published: str) -> str:
-    return f", published {published}" if published else ""
-
-
-def _cell(value: Any, form: str) -> str:
+def cell(value: Any, form: str) -> str:
+    """A formatted value, or an empty cell where there is none."""
     return "" if pd.isna(value) else form.format(value)
 
 
 def _write_csv(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Every number with the decimals of its column, so that equal results are equal bytes."""
-    text = {column: [_cell(value, _FORMATS.get(column, "{}")) for value in table[column]] for column in table.columns}
+    text = {column: [cell(value, _FORMATS.get(column, "{}")) for value in table[column]] for column in table.columns}
     _write_text(pd.DataFrame(text, columns=table.columns).to_csv(index=False, lineterminator="\n"), path)
 
 

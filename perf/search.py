@@ -11,7 +11,7 @@ import torch
 from measure import report
 
 import naswot_ext
-from naswot_ext.scoring import sample_architectures
+from naswot_ext.sampling import sample_architectures
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES
 

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from naswot_ext.errors import NaswotError
+from naswot_ext.headline import headline
 from naswot_ext.provenance import read_table, write_table
 from naswot_ext.tables import (
     correlation_rows,
     final_accuracies,
-    headline,
     published_accuracy,
     published_tau,
     read_published,

@@ -22,6 +22,7 @@ from naswot_ext.datasets import load_batch, make_batch, save_batch
 from naswot_ext.errors import NaswotError
 from naswot_ext.provenance import read_provenance, read_table
 from naswot_ext.proxies import PROXIES, Images, Proxy, Scored
+from naswot_ext.sampling import sample_architectures
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES
 
@@ -123,13 +124,13 @@ def test_gathering_sorts_and_counts_and_refuses_a_table_of_nothing_but_failures(
 
 
 def test_more_architectures_extend_a_smaller_draw() -> None:
-    few = scoring.sample_architectures("nasbench201", 100, seed=0)
-    many = scoring.sample_architectures("nasbench201", 1000, seed=0)
+    few = sample_architectures("nasbench201", 100, seed=0)
+    many = sample_architectures("nasbench201", 1000, seed=0)
     assert few.tolist() == many[:100].tolist()
     assert len(set(many)) == 1000
-    assert sorted(scoring.sample_architectures("nasbench201", "all", seed=0)) == list(range(15_625))
+    assert sorted(sample_architectures("nasbench201", "all", seed=0)) == list(range(15_625))
     with pytest.raises(NaswotError, match="15625 architectures; 15626 cannot be drawn"):
-        scoring.sample_architectures("nasbench201", 15_626, seed=0)
+        sample_architectures("nasbench201", 15_626, seed=0)
 
 
 PROGRAM = """
