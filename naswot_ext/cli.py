@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from naswot_ext.errors import NaswotError
+
+if TYPE_CHECKING:
+    from naswot_ext.activation import Ranked, Score
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="NAS without training."
@@ -32,11 +35,11 @@ def score(
     normalise: Annotated[
         str | None, typer.Option(help="Channel means and deviations of uint8 images: cifar10, cifar100, ...")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="How many images.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=2, help="How many images.")] = 128,
     image_size: Annotated[
-        int | None, typer.Option(help="Side of the standard-normal images (224 for torchvision, else 32).")
+        int | None, typer.Option(min=1, help="Side of the standard-normal images (224 for torchvision, else 32).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the images and of each network's initialisation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the images and of each network's initialisation.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a network instead of a table.")] = False,
 ) -> None:
@@ -62,8 +65,7 @@ def score(
     seconds = time.perf_counter() - start
     if as_json:
         for name, value, error in ranking:
-            facts = {} if value is None else {"score": float(value), "units": value.units, "seen": value.activations}
-            print(json.dumps({"network": name, **facts, "error": error}))
+            print(json.dumps({"network": name, **_facts(value), "error": error}))
     else:
         _print_ranking(ranking)
         print(f"{len(ranking)} network(s), {batch_size} images {list(images.shape[1:])}, {seconds:.1f} s on {device}")
@@ -71,7 +73,15 @@ def score(
         raise typer.Exit(1)
 
 
-def _print_ranking(ranking: list) -> None:
+def _facts(value: Score | None) -> dict[str, object]:
+    if value is None:
+        return {}
+    # JSON has no -inf: a singular network has no number, and says so.
+    number = None if value.singular else float(value)
+    return {"score": number, "singular": value.singular, "units": value.units, "seen": value.activations}
+
+
+def _print_ranking(ranking: list[Ranked]) -> None:
     width = max(len("network"), *(len(entry.name) for entry in ranking))
     print(f"{'network':{width}}  {'score':>10}  {'units':>12}  activations")
     for name, value, error in ranking:

@@ -41,6 +41,8 @@ def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> d
 
     Raises NaswotError that lists every problem found: which key, what was found, what was meant, what to do.
     """
+    if unreadable := list(_names_that_are_no_text(config)):
+        raise _cannot_be_used(unreadable)
     schema = yaml.safe_load(Path(schema_file).read_text())
     filled = _fill(copy.deepcopy(dict(config)), schema, schema["$defs"])
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: [str(p) for p in e.absolute_path])
@@ -49,8 +51,7 @@ def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> d
     if not problems:
         problems = [*_missing_files(filled), *_contradictions(filled)]
     if problems:
-        listed = "".join(f"\n  {problem}" for problem in dict.fromkeys(problems))
-        raise NaswotError(f"The config cannot be used. Correct:{listed}")
+        raise _cannot_be_used(problems)
     filled["results"] = os.path.normpath(filled["results"])
     return filled
 
@@ -72,6 +73,24 @@ def search_labels(algorithm: str, options: Mapping[str, Any]) -> dict[str, dict[
     return found
 
 
+def _cannot_be_used(problems: Iterable[str]) -> NaswotError:
+    listed = "".join(f"\n  {problem}" for problem in dict.fromkeys(problems))
+    return NaswotError(f"The config cannot be used. Correct:{listed}")
+
+
+def _names_that_are_no_text(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[str]:
+    """A sentence for each key that YAML read as a number, a date, true or false, or nothing."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                why = " (without quotes, YAML reads on, off, yes and no so)" if isinstance(key, bool) else ""
+                yield f"{_path(path)}: the name {key!r} is not text{why}. Put quotes around it."
+            yield from _names_that_are_no_text(value[key], (*path, str(key)))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _names_that_are_no_text(item, (*path, i))
+
+
 def _dereferenced(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" not in schema:
         return dict(schema)
@@ -80,11 +99,18 @@ def _dereferenced(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> 
     return {**_dereferenced(target, definitions), **{k: v for k, v in schema.items() if k != "$ref"}}
 
 
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    types = schema.get("type", [])
+    return [types] if isinstance(types, str) else types
+
+
 def _fill(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
     """`value` with the schema's defaults; anything of the wrong type is left for the validator to complain about."""
     schema = _dereferenced(schema, definitions)
     if value is None and schema.get("type") == "object":
         value = {}  # `random:` in YAML, with nothing behind it
+    if isinstance(value, float) and value.is_integer() and "integer" in _types(schema):
+        return int(value)  # 4.0 is a whole number to JSON Schema, but not to Python or in a file's name
     if isinstance(value, list) and "items" in schema:
         return [_fill(item, schema["items"], definitions) for item in value]
     if not isinstance(value, dict):
@@ -138,26 +164,29 @@ def _sentences(error: ValidationError, definitions: Mapping[str, Any]) -> Iterat
     elif error.validator in ("minItems", "minProperties"):
         yield f"{where}: it is empty; give at least one.{meaning}"
     else:
-        yield f"{where}: found {_shown(found)}, but it must be {_wanted(error)}.{meaning}"
+        yield f"{where}: found {_shown(found, _types(schema))}, but it must be {_wanted(error)}.{meaning}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, types: list[str]) -> str:
+    """What was found; for text that was meant as a number, with how to write it."""
     if value is None:
         return "nothing"
-    if isinstance(value, str):
+    if isinstance(value, str) and {"integer", "number"} & set(types):
         try:
-            float(value)
+            number = float(value)
         except ValueError:
             return repr(value)
-        return f"the text {value!r} (a number has no quotes, and in YAML its exponent needs a point: 1.0e+6)"
+        if "number" in types:
+            return f"the text {value!r} (a number has no quotes, and in YAML its exponent needs a point: 1.0e+6)"
+        if number.is_integer():
+            return f"the text {value!r} (a whole number has neither quotes nor an exponent: {int(number)})"
     return f"{value!r}"
 
 
 def _wanted(error: ValidationError) -> str:
     rule: Any = error.validator_value
     if error.validator == "type":
-        kinds = [rule] if isinstance(rule, str) else rule
-        return " or ".join(_TYPES[kind] for kind in kinds)
+        return " or ".join(_TYPES[kind] for kind in _types(error.schema))
     if error.validator == "enum":
         return " or ".join(repr(choice) for choice in rule)
     if error.validator == "pattern" and rule == "^all$":
@@ -186,13 +215,18 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[str]:
     for dataset, options in sections["datasets"].items():
         if isinstance(options, dict) and "source" in options:
             yield from _check(DATASETS, options["source"], f"datasets.{dataset}.source")
+        if isinstance(options, dict) and isinstance(options.get("normalise"), str):
+            from naswot_ext.datasets.npz import NORMALISATIONS
+
+            if options["normalise"] not in NORMALISATIONS:
+                yield f"datasets.{dataset}.normalise: {unknown('data set', options['normalise'], NORMALISATIONS)}"
     proxies = config.get("proxies")
     for proxy in proxies if isinstance(proxies, list) else []:
         yield from _check(PROXIES, proxy, "proxies")
     algorithms = sections["searches"].get("algorithms")
     for algorithm, options in algorithms.items() if isinstance(algorithms, dict) else []:
-        by = options.get("proxy", []) if isinstance(options, dict) else []
-        for proxy in [by] if isinstance(by, str) else by:
+        by = options.get("proxy") if isinstance(options, dict) else None
+        for proxy in by if isinstance(by, list) else [by]:
             yield from _check(PROXIES, proxy, f"searches.algorithms.{algorithm}.proxy")
 
 
@@ -223,6 +257,10 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                         f"searches.algorithms.{algorithm}.n_samples: {n_samples} architectures a run are more than the "
                         f"{scored} that are scored of {name}. Lower it, or raise spaces.{name}.architectures."
                     )
+        of = [a["dataset"] for a in space["benchmark"].get("accuracy", [])]
+        for algorithm, options in config["searches"]["algorithms"].items():
+            if of and options.get("on", of[0]) not in of:
+                yield f"searches.algorithms.{algorithm}.on: {unknown('ground-truth data set', options['on'], set(of))}"
         measured = [(a["dataset"], a["epochs"]) for a in space["benchmark"].get("accuracy", [])]
         for dataset, epochs in sorted({m for m in measured if measured.count(m) > 1}):
             yield (

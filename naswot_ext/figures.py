@@ -27,7 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 from naswot_ext.errors import NaswotError
 from naswot_ext.files import atomic_path
 from naswot_ext.statistics import Paired, pair
-from naswot_ext.tables import SPLITS, final_accuracies, interval, row_label, spread, title
+from naswot_ext.tables import interval, row_label, spread, title
+from naswot_ext.truth import SPLITS, final_accuracies
 
 FloatArray = NDArray[np.float64]
 

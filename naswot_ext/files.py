@@ -35,7 +35,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         # The suffix stays last: some writers choose the format by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
         os.close(handle)
-        os.chmod(name, 0o644)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # as any new file; mkstemp's are the owner's alone
     temporary = Path(name)
     try:
         with write_errors(path):

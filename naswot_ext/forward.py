@@ -109,7 +109,16 @@ def read_model(model: nn.Module, device: str | torch.device | None = None) -> nn
         )
     target = read_device(device)
     elsewhere = target is not None and any(tensor.device != target for _, tensor in _state(model))
-    return copy.deepcopy(model).to(target) if elsewhere else model
+    if not elsewhere:
+        return model
+    try:
+        return copy.deepcopy(model).to(target)
+    # A user's module may refuse to be copied with any error; moving it themselves is what they can do.
+    except Exception as error:
+        raise NaswotError(
+            f"{type(model).__name__} cannot be copied to {target} ({type(error).__name__}: {error}). Move it there "
+            "with .to(device), and leave device= out."
+        ) from error
 
 
 def read_device(device: str | torch.device | None) -> torch.device | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,7 @@ def builder(spec: str) -> Callable[[], nn.Module]:
         return _torchvision(name)
     if home in SPACES.names():
         space = SPACES.get(home)
-        architecture = space.architecture(int(name)) if name.lstrip("-").isdigit() else name
+        architecture = space.architecture(int(name)) if re.fullmatch(r"-?[0-9]+", name) else name
         space.index(architecture)
         return lambda: space.build(architecture, num_classes=10)
     return _user_function(spec, home, name)
@@ -43,8 +44,10 @@ def _torchvision(name: str) -> Callable[[], nn.Module]:
         from torchvision import models
     except ImportError as error:
         raise NaswotError(f"torchvision cannot be imported ({error}). Install the version for your torch.") from error
-    if name not in models.list_models():
-        raise unknown("torchvision model", name, models.list_models())
+    # The classifiers only: detection and segmentation networks take other inputs and fetch pretrained parts.
+    known = models.list_models(module=models)
+    if name not in known:
+        raise unknown("torchvision model", name, known)
     return lambda: models.get_model(name, weights=None)
 
 

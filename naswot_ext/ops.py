@@ -7,11 +7,13 @@ Importing this module loads the library and registers ``torch.ops.naswot``. The 
 from __future__ import annotations
 
 import importlib
+import platform
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from naswot_ext import __version__
 from naswot_ext.errors import NaswotError
 
 _REBUILD = "Run `make install` (or `pip install --no-build-isolation --no-deps -e .`) in naswot's folder."
@@ -49,6 +51,8 @@ def hamming_accumulate_(kernel: Tensor, activations: Tensor, nonfinite: Tensor |
     Raises:
         NaswotError: a wrong shape, dtype, layout or device.
     """
+    if kernel.is_inference() and not torch.is_inference_mode_enabled():
+        raise NaswotError("kernel was made in inference mode and cannot be changed outside it. Pass kernel.clone().")
     try:
         torch.ops.naswot.hamming_accumulate_(kernel, activations, nonfinite)
     except (ValueError, NotImplementedError) as error:
@@ -97,6 +101,8 @@ def build_info() -> dict[str, Any]:
     highest, unless the environment variable NASWOT_CPU_LEVEL names a lower one).
     """
     return {
+        "naswot": __version__,
+        "python": platform.python_version(),
         "torch": torch.__version__,
         "compiler": _C.compiler,
         "source_fingerprint": _C.source_fingerprint,
@@ -130,6 +136,8 @@ def _(kernel: Tensor, activations: Tensor, nonfinite: Tensor | None = None) -> N
     _require(kernel.dim() == 2 and kernel.shape[0] == kernel.shape[1], "kernel must be square [B, B].")
     _require(activations.dim() >= 1, "activations must be [B, ...], got a scalar.")
     _require(activations.shape[0] == kernel.shape[0], "kernel and activations differ in the batch size.")
+    _require(activations.is_floating_point(), f"activations must be floating-point, got {activations.dtype}.")
+    _require(nonfinite is None or nonfinite.dtype == torch.int64, "nonfinite must be one int64 element.")
     _require(
         activations.device == kernel.device,
         f"kernel is on {kernel.device} but activations are on {activations.device}.",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pyarrow.parquet as pq
 from naswot_ext import __version__
 from naswot_ext.errors import NaswotError
 from naswot_ext.files import atomic_path
+from naswot_ext.fingerprint import build_fingerprint
 
 _KEY = b"naswot"
 
@@ -21,29 +25,42 @@ _KEY = b"naswot"
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str], **made_by: Any) -> None:
     """Write `table` to a Parquet file at once or not at all, with `made_by` (JSON values) in its metadata.
 
-    No time, host or path is added, so the same content gives the same bytes.
+    The versions of `software` are added, but no time, host or path, so the same content gives the same bytes.
     """
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    facts = {"package_version": __version__, **made_by}
+    facts = {**software(), **made_by}
     metadata = {**(arrow.schema.metadata or {}), _KEY: json.dumps(facts, sort_keys=True).encode()}
     with atomic_path(path) as temporary:
         pq.write_table(arrow.replace_schema_metadata(metadata), temporary)
 
 
+def software() -> dict[str, str]:
+    """The versions that numbers may depend on, read without importing torch."""
+    torch = importlib.metadata.version("torch")
+    return {"package_version": __version__, "build_fingerprint": build_fingerprint(), "torch": torch}
+
+
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The table in a Parquet file; raises NaswotError where it is missing or not a whole Parquet file."""
-    return _open(path).read().to_pandas()
+    with _whole(path):
+        return _open(path).read().to_pandas()
 
 
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     """How the table at `path` was made; empty for a Parquet file that this project did not write."""
-    return json.loads((_open(path).schema_arrow.metadata or {}).get(_KEY, b"{}"))
+    with _whole(path):
+        return json.loads((_open(path).schema_arrow.metadata or {}).get(_KEY, b"{}"))
 
 
 def _open(path: str | os.PathLike[str]) -> pq.ParquetFile:
     if not Path(path).is_file():
         raise NaswotError(f"No such file: {path}. Run the rule that makes it, or correct the path.")
+    return pq.ParquetFile(path)
+
+
+@contextmanager
+def _whole(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        return pq.ParquetFile(path)
-    except pa.ArrowException as error:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise NaswotError(f"{path} is not a whole Parquet file ({error}). Delete it and make it again.") from error

@@ -15,8 +15,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,9 @@ import torch
 from naswot_ext.datasets import load_batch
 from naswot_ext.errors import NaswotError
 from naswot_ext.files import write_errors
-from naswot_ext.fingerprint import build_fingerprint, fingerprint
+from naswot_ext.fingerprint import fingerprint
 from naswot_ext.ops import build_info
-from naswot_ext.provenance import read_provenance, read_table, write_table
+from naswot_ext.provenance import read_provenance, read_table, software, write_table
 from naswot_ext.proxies import PROXIES, Images, Proxy
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES, SearchSpace
@@ -76,9 +77,8 @@ def score_architectures(
         "device": torch.device(device).type,
         "threads": threads,
         "record_seconds": record_seconds,
-        "torch": str(torch.__version__),
         "code": fingerprint(__name__, PROXIES.module(proxy), SPACES.module(space)),
-        "build_fingerprint": build_fingerprint(),
+        **software(),
     }
     # A missing extension would fail each network in turn; say it once instead.
     build_info()
@@ -91,9 +91,7 @@ def score_architectures(
             row = _score_one(search_space, int(index), scorer, images, seed, device)
             if not record_seconds:
                 row["seconds"] = None
-            with write_errors(output):
-                partial.write(json.dumps(row) + "\n")
-                partial.flush()
+            _append(partial, json.dumps(row) + "\n", output)
             rows.append(row)
             done.show(len(rows))
         write_table(pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS), output, **facts)
@@ -102,20 +100,37 @@ def score_architectures(
 def gather(shards: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> dict[str, int]:
     """Concatenate the shards of one score table, sorted by architecture, and count its rows by status.
 
-    Raises NaswotError where not one architecture could be scored: the first reason is then everyone's.
+    Raises NaswotError where the shards were not made alike (device, threads, versions, code), where an architecture
+    stands in two of them, or where not one could be scored: the first reason is then everyone's.
     """
+    facts = _facts_of_all(shards)
     table = pd.concat([read_table(shard) for shard in shards], ignore_index=True)
+    twice = table[table["arch_index"].duplicated()]
+    if len(twice):
+        raise NaswotError(f"Architecture {twice['arch_index'].iloc[0]} stands in two shards of {output}. Delete them.")
     counts = {status: int((table["status"] == status).sum()) for status in ("ok", "singular", "failed")}
     if counts["failed"] == len(table):
         raise NaswotError(
             f"None of the {len(table)} architectures of {output} could be scored. The first: {table['arch'].iloc[0]}: "
             f"{table['error'].iloc[0]}"
         )
-    facts = read_provenance(shards[0])
-    for key in ("architectures", "package_version"):
-        facts.pop(key, None)
     write_table(table.sort_values("arch_index", ignore_index=True), output, **facts)
     return counts
+
+
+def _facts_of_all(shards: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
+    """How the shards were made, but for which architectures they hold."""
+    first: dict[str, Any] = {}
+    for shard in shards:
+        facts = {key: value for key, value in read_provenance(shard).items() if key != "architectures"}
+        first = first or facts
+        for key in sorted({*first, *facts}):
+            if first.get(key) != facts.get(key):
+                raise NaswotError(
+                    f"Shards cannot be joined: {key} is {first.get(key)} in {shards[0]} but {facts.get(key)} in "
+                    f"{shard}. Delete the shards of one kind and score them again."
+                )
+    return first
 
 
 def _to_device(batch_path: str | os.PathLike[str], device: str) -> Images:
@@ -161,7 +176,7 @@ def _score_one(space: SearchSpace, index: int, proxy: Proxy, batch: Images, seed
 
 
 @contextmanager
-def _partial_file(output: Path, facts: dict[str, Any]) -> Iterator[tuple[IO[str] | None, list[dict[str, Any]]]]:
+def _partial_file(output: Path, facts: dict[str, Any]) -> Iterator[tuple[FileIO | None, list[dict[str, Any]]]]:
     """The open partial file, locked, and the rows that it holds; (None, []) where another process made `output`.
 
     The lock is the operating system's: a killed process frees it, one that outlived its Snakemake keeps it and
@@ -171,7 +186,8 @@ def _partial_file(output: Path, facts: dict[str, Any]) -> Iterator[tuple[IO[str]
     with write_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            partial = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
+            # Unbuffered: a row is in the file or it is not, and closing has nothing left to write.
+            partial = open(path, "ab+", buffering=0)  # noqa: SIM115 (closed below)
             fcntl.flock(partial, fcntl.LOCK_EX)
             # Between opening and locking, the holder before us may have finished and removed the file.
             if path.exists() and os.path.samestat(os.fstat(partial.fileno()), path.stat()):
@@ -189,34 +205,37 @@ def _partial_file(output: Path, facts: dict[str, Any]) -> Iterator[tuple[IO[str]
 
 def _made_by(output: Path) -> dict[str, Any]:
     try:
-        facts = read_provenance(output)
+        return read_provenance(output)
     except NaswotError:
         return {}
-    facts.pop("package_version", None)
-    return facts
 
 
-def _resume(partial: IO[str], facts: dict[str, Any], output: Path) -> list[dict[str, Any]]:
+def _append(partial: FileIO, text: str, output: Path) -> None:
+    left = text.encode()
+    with write_errors(output):
+        while left:
+            left = left[partial.write(left) :]
+
+
+def _resume(partial: FileIO, facts: dict[str, Any], output: Path) -> list[dict[str, Any]]:
     """The whole rows of a partial file made with the same facts; anything else in it is cut off."""
     partial.seek(0)
-    header = json.dumps(facts, sort_keys=True) + "\n"
+    header = (json.dumps(facts, sort_keys=True) + "\n").encode()
     rows: list[dict[str, Any]] = []
     whole = 0
     for line in partial:
-        if not line.endswith("\n"):
+        if not line.endswith(b"\n"):
             break
         if whole == 0:
             if line != header:
                 break
         else:
             rows.append(json.loads(line))
-        whole += len(line.encode())
+        whole += len(line)
     with write_errors(output):
         partial.truncate(whole)
-        partial.seek(0, os.SEEK_END)
-        if whole == 0:
-            partial.write(header)
-            partial.flush()
+    if whole == 0:
+        _append(partial, header.decode(), output)
     return rows
 
 

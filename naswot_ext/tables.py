@@ -22,10 +22,10 @@ import pandas as pd
 from naswot_ext.errors import NaswotError
 from naswot_ext.files import atomic_path
 from naswot_ext.statistics import correlate, pair
+from naswot_ext.truth import SPLITS, final_accuracies
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("valid", "test")
 CORRELATION_COLUMNS = [
     "space",
     "scored_on",
@@ -126,21 +126,6 @@ def read_published(path: str | os.PathLike[str]) -> pd.DataFrame:
     return published
 
 
-def final_accuracies(truth: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
-    """Accuracies after the longest training of each data set: {(data set, split): percent by `arch_index`}.
-
-    A split in which the ground truth has no accuracy at all is not there. Data sets keep the truth's order.
-    """
-    final: dict[tuple[str, str], pd.Series] = {}
-    for dataset, rows in truth.groupby("dataset", sort=False):
-        rows = rows[rows["epochs"] == rows["epochs"].max()].set_index("arch_index")
-        for split in SPLITS:
-            accuracy = rows[f"{split}_accuracy"]
-            if accuracy.notna().any():
-                final[str(dataset), split] = accuracy
-    return final
-
-
 def correlation_rows(
     scores: Sequence[pd.DataFrame],
     truth: pd.DataFrame,
@@ -230,6 +215,8 @@ def search_rows(table: pd.DataFrame, made_by: Mapping[str, Any], published: pd.D
         if len(values) < len(found):
             log.warning("%s: %d runs without %s %s accuracy", where, len(found) - len(values), dataset, split)
         mean, std, source = published_accuracy(published, facts, dataset, split)
+        if source and made_by.get("by", "valid") != "valid":
+            source += " (chosen by validation accuracy)"
         rows.append(
             facts
             | {

@@ -86,6 +86,21 @@ def test_a_torchvision_and_a_benchmark_network_are_scored_by_name(naswot) -> Non
     assert "[3, 32, 32]" in run.stdout
 
 
+def test_a_singular_network_is_valid_json_without_a_number(naswot) -> None:
+    run = naswot("score", "nasbench201:|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "--batch-size", "4", "--json")
+    facts = json.loads(run.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert facts["score"] is None
+    assert facts["singular"] is True
+
+
+@pytest.mark.parametrize("option", ["--image-size", "--batch-size", "--seed"])
+def test_a_negative_number_is_refused_without_a_traceback(naswot, option: str) -> None:
+    run = naswot("score", "mine.py:good", option, "-8")
+    assert run.returncode != 0
+    assert option in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_the_same_command_gives_the_same_score(naswot) -> None:
     arguments = ("score", "mine.py:good", "--image-size", "8", "--batch-size", "8", "--json")
     assert naswot(*arguments).stdout == naswot(*arguments).stdout != ""
@@ -106,6 +121,7 @@ def test_info_prints_what_was_built(naswot) -> None:
         ("nowhere.py:good", "No such file: nowhere.py"),
         ("no_such_package:good", "no_such_package cannot be imported"),
         ("good", "does not name a network"),
+        ("nasbench201:--5", "is not a NAS-Bench-201 architecture"),
         ("nasbench201:15625", "its indices run from 0 to 15624"),
         ("nasbench201:|none~0|", "is not a NAS-Bench-201 architecture"),
     ],

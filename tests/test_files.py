@@ -57,6 +57,9 @@ def test_a_missing_and_a_truncated_table_are_clear_errors(tmp_path: Path) -> Non
     with pytest.raises(NaswotError, match="No such file"):
         read_table(path)
     write_table(pd.DataFrame({"a": range(100)}), path)
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(NaswotError, match="not a whole Parquet file"):
-        read_table(path)
+    whole = path.read_bytes()
+    damaged_page = whole[:30] + bytes(byte ^ 0xFF for byte in whole[30:60]) + whole[60:]
+    for content in (whole[:-20], damaged_page, b"<html>404</html>", b""):
+        path.write_bytes(content)
+        with pytest.raises(NaswotError, match="not a whole Parquet file"):
+            read_table(path)

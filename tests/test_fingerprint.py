@@ -62,6 +62,7 @@ def test_a_changed_style_changes_that_of_figures(package: Path) -> None:
         ("scoring.py", '"""The engine:', '"""Another docstring:'),
         ("scoring.py", "    # Whatever one network", "    # A comment: whatever one network"),
         ("proxies/params.py", "float(sum(", "float(0 + sum("),
+        ("errors.py", "cutoff=0.5", "cutoff=0.6"),
         ("tables.py", "import", "import  "),
         ("figures.mplstyle", "font.size", "font.size "),
     ],

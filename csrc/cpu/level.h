@@ -12,7 +12,6 @@ constexpr int64_t kWordStep = 8;
 // Packed rows come in multiples of this, zero filled: no tile of row pairs is cut.
 constexpr int64_t kRowStep = 4;
 
-
 // Processors do not prefetch across a page, and a row is many pages: packing asks for the next one (10 to 15% faster
 // from main memory on Sapphire Rapids). Past the end of the tensor a prefetch does nothing.
 constexpr int64_t kPrefetchBytes = 4096;

@@ -110,6 +110,9 @@ void hamming_accumulate_cuda(at::Tensor& kernel, const at::Tensor& activations,
   const c10::cuda::CUDAGuard guard(kernel.device());
   const Rows rows = dense_rows(activations);
   if (rows.units == 0) return;
+  const int64_t tiles = (rows.count + kTile - 1) / kTile;
+  TORCH_CHECK_VALUE(tiles <= kMostBlocks, "hamming_accumulate_: ", rows.count, " images are more than the CUDA kernel's ",
+                    kMostBlocks * kTile, ". Use a smaller batch.");
   mark_changed(kernel, nonfinite);
   const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
   const int64_t row_words = (rows.units + kWarp - 1) / kWarp;
@@ -131,9 +134,6 @@ void hamming_accumulate_cuda(at::Tensor& kernel, const at::Tensor& activations,
   }
 
   // 512 words a block are enough to be worth its atomics; more only where the grid has no room.
-  const int64_t tiles = (rows.count + kTile - 1) / kTile;
-  TORCH_CHECK_VALUE(tiles <= kMostBlocks, "hamming_accumulate_: ", rows.count, " images are more than the CUDA kernel's ",
-                    kMostBlocks * kTile, ". Use a smaller batch.");
   const int64_t chunk_words = std::max<int64_t>(512, (row_words + kMostBlocks - 1) / kMostBlocks);
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(tiles),
                   static_cast<unsigned>((row_words + chunk_words - 1) / chunk_words));

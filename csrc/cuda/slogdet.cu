@@ -22,7 +22,7 @@ namespace {
 constexpr int kColumns = 32;
 constexpr int kRows = 16;
 constexpr int kThreads = kColumns * kRows;
-constexpr int64_t kMostBlocks = 65535;
+constexpr int64_t kMostBlocks = 1024;  // several a multiprocessor; each has scratch memory of its own
 
 struct Pivot {
   double size;       // |hi|

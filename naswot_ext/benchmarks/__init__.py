@@ -48,5 +48,9 @@ def convert(space: str, options: Mapping[str, Any]) -> pd.DataFrame:
                 f"{column} {row[column]} of {row['arch']} on {row['dataset']} is not a percentage: give accuracies "
                 "of 0 to 100."
             )
+        if table[column].max() <= 1:
+            raise NaswotError(
+                f"No {column} is above {table[column].max():g}: these look like fractions. Give accuracies in percent."
+            )
     key = ["arch_index", "dataset", "epochs"]
     return table.sort_values(key, ignore_index=True)

@@ -59,7 +59,9 @@ def _read(path: str) -> pd.DataFrame:
     try:
         if path.endswith((".parquet", ".pq")):
             return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        # Blank lines are counted, so that errors name the line that an editor shows, and then left out.
+        return rows[~(rows.isna() | (rows == "")).all(axis=1)]
     except (OSError, ValueError, EOFError, pa.ArrowException) as error:
         raise NaswotError(
             f"{path} is not a readable table ({error}). Give a CSV file (it may be .gz) or a Parquet file."
@@ -75,7 +77,8 @@ def _column(rows: pd.DataFrame, name: str, path: str) -> pd.Series:
 
 def _indices(space: SearchSpace, architectures: pd.Series, path: str) -> list[int]:
     first_line: dict[int, int] = {}
-    for line, architecture in enumerate(architectures, start=_FIRST_LINE):
+    for position, architecture in architectures.items():
+        line = int(str(position)) + _FIRST_LINE
         try:
             index = space.index(architecture)
         except NaswotError as error:
@@ -102,8 +105,8 @@ def _numbers(rows: pd.DataFrame, name: str | None, path: str) -> npt.NDArray[np.
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
         raise NaswotError(
-            f"{path}, line {at + _FIRST_LINE}, column {name!r}: {column.iloc[at]!r} is not a number. Correct it, "
-            "or leave the cell empty if there is no value."
+            f"{path}, line {column.index[at] + _FIRST_LINE}, column {name!r}: {column.iloc[at]!r} is not a number. "
+            "Correct it, or leave the cell empty if there is no value."
         )
     return numbers
 

@@ -54,25 +54,29 @@ def load_batch(path: str | os.PathLike[str]) -> Batch:
     """Read what `save_batch` wrote."""
     arrays = open_npz(path)
     labels = arrays.get("labels")
-    images = _require(arrays, "images", path)
-    classes = int(_require(arrays, "classes", path))
+    images = require(arrays, "images", path)
+    classes = int(require(arrays, "classes", path))
     return Batch(images, labels, classes)
 
 
 def open_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
     """All arrays of an .npz file; raises NaswotError where it is missing, broken, or holds Python objects."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it holds one array, as numpy.save writes it")
+        with loaded as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise NaswotError(f"No such file: {path}. Correct the path of the images.") from None
-    except (ValueError, OSError, zipfile.BadZipFile, AttributeError, EOFError) as error:
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise NaswotError(
             f"{path} is not a readable .npz file ({error}). Write it with numpy.savez(path, images=..., labels=...)."
         ) from error
 
 
-def _require(arrays: Mapping[str, npt.NDArray[Any]], name: str, path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+def require(arrays: Mapping[str, npt.NDArray[Any]], name: str, path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """The array of that name; raises NaswotError, naming those that there are, where the file has no such one."""
     if name not in arrays:
         raise NaswotError(f"{path} holds no array {name!r}; it has: {', '.join(sorted(arrays)) or 'nothing'}.")
     return arrays[name]

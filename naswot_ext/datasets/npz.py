@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from naswot_ext.datasets import SOURCES, Batch, open_npz
+from naswot_ext.datasets import SOURCES, Batch, open_npz, require
 from naswot_ext.errors import NaswotError, unknown
 
 # Channel means and standard deviations of the training images, in units of 0..255 (NAS-Bench-201's own).
@@ -29,9 +29,7 @@ def npz(options: Mapping[str, Any], batch_size: int, rng: np.random.Generator) -
     """Draw `batch_size` different images of the file; raises NaswotError for a file that does not hold images."""
     path = options["path"]
     arrays = open_npz(path)
-    if "images" not in arrays:
-        raise NaswotError(f"{path} holds no array 'images'; it has: {', '.join(sorted(arrays)) or 'nothing'}.")
-    images, labels = arrays["images"], arrays.get("labels")
+    images, labels = require(arrays, "images", path), arrays.get("labels")
     _check_images(images, path)
     if len(images) < batch_size:
         raise NaswotError(
@@ -50,7 +48,7 @@ def npz(options: Mapping[str, Any], batch_size: int, rng: np.random.Generator) -
         return Batch(drawn, None, int(options.get("classes", 1)))
     if labels.min() < 0:
         raise NaswotError(f"'labels' of {path} must not be negative; found {labels.min()}.")
-    return Batch(drawn, labels[chosen].astype(np.int64), int(options.get("classes", labels.max() + 1)))
+    return Batch(drawn, labels[chosen].astype(np.int64), int(options.get("classes", int(labels.max()) + 1)))
 
 
 def _describe(array: npt.NDArray[Any]) -> str:

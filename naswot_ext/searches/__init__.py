@@ -6,6 +6,7 @@ every algorithm draws with the same seed, so that algorithms can be compared run
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,9 @@ import pandas as pd
 from naswot_ext.errors import NaswotError
 from naswot_ext.registry import Registry
 from naswot_ext.seeds import derive
+from naswot_ext.truth import final_accuracies
 
-SPLITS = ("valid", "test")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,25 +77,20 @@ def candidates(
 
     Raises NaswotError where not one sampled architecture has ground truth, or a score table lacks one.
     """
-    final = truth[truth["epochs"] == truth.groupby("dataset")["epochs"].transform("max")]
     names = truth.drop_duplicates("arch_index").set_index("arch_index")["arch"]
     index = np.asarray([i for i in sampled if i in names.index], np.int64)
+    if len(index) < len(sampled):
+        log.warning("%d of %d sampled architectures have no ground truth", len(sampled) - len(index), len(sampled))
     if not len(index):
         raise NaswotError(
             f"None of the {len(sampled)} sampled architectures has ground truth. Sample more, or give a larger table."
         )
-    accuracy = {}
-    for dataset, rows in final.groupby("dataset"):
-        by_index = rows.set_index("arch_index")
-        for split in SPLITS:
-            column = by_index[f"{split}_accuracy"].reindex(index).to_numpy(np.float64)
-            if not np.isnan(column).all():
-                accuracy[str(dataset), split] = column
+    accuracy = {where: column.reindex(index).to_numpy(np.float64) for where, column in final_accuracies(truth).items()}
     aligned = [_align(table, index) for table in scores]
     return Candidates(
         index,
         names.reindex(index).to_numpy(),
-        accuracy,
+        {where: column for where, column in accuracy.items() if not np.isnan(column).all()},
         scored_on,
         scores=[table["score"].where(table["status"] == "ok").to_numpy(np.float64) for table in aligned],
         seconds=[table["seconds"].to_numpy(np.float64) for table in aligned],

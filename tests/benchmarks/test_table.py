@@ -65,6 +65,22 @@ def test_a_wrong_cell_is_named_by_file_line_and_column(change: dict[str, list[st
         benchmarks.convert("nasbench201", options(path))
 
 
+def test_blank_lines_are_left_out_but_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "", *lines[1:], "", ""]))
+    assert len(benchmarks.convert("nasbench201", options(path))) == 3
+    path.write_text("\n".join([lines[0], "", "", lines[1].replace("90.5", "ninety"), *lines[2:]]))
+    with pytest.raises(NaswotError, match=r"t\.csv, line 4, column 'va': 'ninety' is not a number"):
+        benchmarks.convert("nasbench201", options(path))
+
+
+def test_fractions_are_not_taken_for_percent(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", GOOD | {"te": ["0.91", "0.9225", "0.1"]})
+    with pytest.raises(NaswotError, match=r"No test_accuracy is above 0\.9225: these look like fractions"):
+        benchmarks.convert("nasbench201", options(path))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

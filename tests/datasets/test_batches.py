@@ -103,12 +103,20 @@ def test_a_file_that_does_not_hold_images_is_refused(
         make_batch(options, 4, seed=0)
 
 
+def test_the_number_of_classes_does_not_overflow_the_type_of_the_labels(tmp_path: Path) -> None:
+    labels = np.array([255] * 10, np.uint8)
+    assert make_batch(write(tmp_path / "i.npz", images=PIXELS, labels=labels), 4, seed=0).classes == 256
+
+
 def test_a_missing_a_truncated_and_a_text_file_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "whole.npz", images=PIXELS)
     content = (tmp_path / "whole.npz").read_bytes()
     (tmp_path / "short.npz").write_bytes(content[: len(content) // 2])
     (tmp_path / "text.npz").write_text("<html>404</html>")
-    for name, reason in [("none.npz", "No such file"), ("short.npz", "not a readable"), ("text.npz", "not a readable")]:
+    with open(tmp_path / "npy.npz", "wb") as file:
+        np.save(file, PIXELS)
+    unreadable = [(f"{name}.npz", f"{name}.npz is not a readable") for name in ("short", "text", "npy")]
+    for name, reason in [("none.npz", "No such file"), *unreadable]:
         with pytest.raises(NaswotError, match=reason):
             make_batch({"source": "npz", "path": str(tmp_path / name), "normalise": "cifar10"}, 4, seed=0)
 

@@ -137,6 +137,12 @@ def test_search_rows_hold_mean_population_deviation_and_published_numbers(tmp_pa
     assert "| NASWOT, N = 10 | CIFAR-10 test | 92.50 ± 0.50 | 92.44 ± 1.13 |" in (tmp_path / "s.md").read_text()
 
 
+def test_an_optimum_by_test_accuracy_says_that_the_published_one_is_by_validation(published):
+    made_by = facts("optimal", 10, None) | {"by": "test"}
+    (source,) = search_rows(runs([92.0, 93.0]), made_by, published)["published_source"]
+    assert source == "mellor2021-icml table2a (chosen by validation accuracy)"
+
+
 def test_runs_that_found_nothing_are_left_out_and_logged(published, caplog):
     with caplog.at_level(logging.WARNING):
         (row,) = search_rows(runs([92.0, np.nan, 94.0]), facts(), published).itertuples()
