@@ -72,6 +72,8 @@ MEASURED = {"dataset": "cifar10", "epochs": 200, "test": "a"}
         ("datasets/gaussian/source", "gausian", "Did you mean 'gaussian'"),
         ("datasets/gaussian/size", 8, "Did you mean 'image_size'"),
         ("datasets/cifar10", {"source": "npz", "path": "gone.npz"}, "no file gone.npz"),
+        ("datasets/2024", {"source": "gausian"}, "datasets.2024.source"),
+        ("datasets/photos", {**TABLE, "source": "npz", "normalise": "cifr10"}, "Did you mean 'cifar10'"),
         ("datasets/my data", {"source": "gaussian"}, "'my data'"),
         ("datasets", {}, "datasets: it is empty"),
         ("datasets", ..., "'datasets' is missing"),
@@ -80,13 +82,17 @@ MEASURED = {"dataset": "cifar10", "epochs": 200, "test": "a"}
         ("proxies", "naswot", "must be a list"),
         ("searches/algorithms/randm", {}, "Unknown search algorithm 'randm'. Did you mean 'random'"),
         ("searches/algorithms/naswot/proxy", "nasswot", "Did you mean 'naswot'"),
+        ("searches/algorithms/naswot/proxy", None, "found nothing, but it must be text or a list"),
+        ("searches/algorithms/naswot/proxy", 5, "found 5, but it must be text or a list"),
         ("searches/algorithms/naswot/n_samples", 10, "must be a list"),
         ("searches/runs", 0, "searches.runs: found 0, but it must be at least 1"),
         ("seeds", [1, 1], "seeds: 1 stands there more than once"),
         ("seeds", [-1], "seeds[0]: found -1"),
         ("batch_sze", 64, "Did you mean 'batch_size'"),
         ("batch_size", 1, "must be at least 2"),
-        ("batch_size", "1e2", "1.0e+6"),
+        ("batch_size", "1e2", "a whole number has neither quotes nor an exponent: 100)"),
+        ("batch_size", 4.5, "found 4.5, but it must be a whole number"),
+        ("statistics/confidence", "95e-2", "1.0e+6"),
         ("statistics/confidence", 95, "less than 1"),
         ("figures/dpi", None, "found nothing"),
     ],
@@ -95,6 +101,48 @@ def test_the_config_error_names_the_key_and_what_to_do(key: str, value: Any, sai
     message = _complaints(key, value)
     assert said in message
     assert key.split("/")[0] in message
+
+
+def test_a_name_that_yaml_does_not_read_as_text_is_told_with_what_to_do() -> None:
+    message = _complaints("datasets", {2024: {"source": "gaussian"}, "noise": {True: 1}})
+    assert "datasets: the name 2024 is not text. Put quotes around it." in message
+    assert "datasets.noise: the name True is not text (without quotes, YAML reads on, off" in message
+
+
+def test_whole_numbers_written_as_floats_are_whole_numbers() -> None:
+    config = {**_valid(), "batch_size": 4.0, "seeds": [0.0], "statistics": {"confidence": 0.5, "bootstrap": 1e3}}
+    config["spaces"]["nasbench201"]["architectures"] = 20.0
+    config["searches"]["algorithms"]["naswot"]["n_samples"] = [10.0]
+    resolved = resolve(config, SCHEMA)
+    found = {
+        "batch_size": resolved["batch_size"],
+        "seeds": resolved["seeds"],
+        "architectures": resolved["spaces"]["nasbench201"]["architectures"],
+        "n_samples": resolved["searches"]["algorithms"]["naswot"]["n_samples"],
+        "statistics": resolved["statistics"],
+    }
+    # Compared as text, since 4.0 == 4.
+    assert repr(found) == repr(
+        {
+            "batch_size": 4,
+            "seeds": [0],
+            "architectures": 20,
+            "n_samples": [10],
+            "statistics": {"bootstrap": 1000, "confidence": 0.5},
+        }
+    )
+
+
+def test_optimal_may_go_by_a_data_set_of_the_table_and_by_no_other() -> None:
+    config = _valid()
+    config["spaces"]["nasbench201"]["benchmark"] = {**TABLE, "accuracy": [MEASURED]}
+    optimal = config["searches"]["algorithms"]["optimal"] = {"n_samples": [10], "by": "test", "on": "cifar10"}
+    assert resolve(config, SCHEMA)["searches"]["algorithms"]["optimal"] == optimal
+    optimal["on"] = "cifar"
+    with pytest.raises(
+        NaswotError, match=r"optimal\.on: Unknown ground-truth data set 'cifar'\. Did you mean 'cifar10'"
+    ):
+        resolve(config, SCHEMA)
 
 
 def test_all_mistakes_are_told_at_once() -> None:
@@ -148,6 +196,9 @@ def test_a_disk_that_fills_while_shards_are_written_leaves_no_half_written_file(
     assert "Error: Cannot write results/scores/nasbench201/noise/units" in printed
     assert "No space left on device. Free some space" in printed
     assert "Traceback" not in printed
+    for log in Path(project.folder, "results/logs/scores/nasbench201/noise/units/seed-0").iterdir():
+        assert log.read_text().splitlines()[-1].startswith("Error: Cannot write")
+    assert "(a defect" not in printed
     left = (project.folder / "left").read_text()
     assert "partial" in left
     assert not re.search(r"parquet$", left, re.MULTILINE)
