@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from naswot_ext.provenance import read_provenance
 from tests.workflow.conftest import Project
 
 LAST = {"html_report"}
@@ -100,6 +103,49 @@ def test_a_changed_line_of_the_scoring_code_scores_again(
 ) -> None:
     with changed(file, old, new):
         assert len(project.to_do()["score"]) == scored
+
+
+def test_changed_scoring_code_leaves_searches_by_the_ground_truth_alone(
+    project: Project, changed: Callable[[str, str, str], Any]
+) -> None:
+    with changed("naswot_ext/scoring.py", "time.perf_counter() - start", "time.perf_counter() - start + 0"):
+        assert project.to_do()["search"] == ["results/searches/nasbench201/noise/naswot-3.parquet"]
+
+
+def test_changed_provenance_makes_every_file_again_that_records_it(
+    project: Project, changed: Callable[[str, str, str], Any]
+) -> None:
+    with changed("naswot_ext/provenance.py", "sort_keys=True", "sort_keys=not False"):
+        jobs = project.to_do()
+    assert jobs.keys() >= {"ground_truth", "score", "gather_scores", "search", "correlation"}
+    assert "batch" not in jobs
+
+
+@pytest.mark.parametrize("package", ["torch", "numpy"])
+def test_another_version_of_torch_or_numpy_scores_again(project: Project, checkout: Path, package: str) -> None:
+    installed = checkout / f"{package}-99.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 99\n")
+    try:
+        assert len(project.to_do()["score"]) == 4
+    finally:
+        shutil.rmtree(installed)
+
+
+@pytest.mark.parametrize("offer", [("--resources", "gpu=4"), ("--set-resources", "score:gpu=1")])
+def test_offered_gpus_score_again_what_a_cpu_scored(project: Project, offer: tuple[str, str]) -> None:
+    assert len(project.to_do(*offer)["score"]) == 4
+
+
+def test_where_there_is_no_gpu_jobs_say_so_and_score_on_the_cpu(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    table = f"{SCORES}/params/seed-0.parquet"
+    offer = ("--resources", "gpu=1")
+    assert project.run(table, *offer).count("torch sees none") == 2
+    assert read_provenance(project.folder / table)["device"] == "cpu"
+    assert "score" not in project.to_do(table, *offer)
 
 
 def test_a_changed_comment_runs_nothing(project: Project, changed: Callable[[str, str, str], Any]) -> None:

@@ -14,6 +14,8 @@ rule ground_truth:
     params:
         options=lambda w: config["spaces"][w.space]["benchmark"],
         code=lambda w: fingerprint(
+            "naswot_ext.benchmarks",
+            "naswot_ext.provenance",
             configuration.BENCHMARKS.module(
                 config["spaces"][w.space]["benchmark"]["source"]
             ),

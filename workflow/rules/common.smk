@@ -4,6 +4,7 @@
 # stop, seed and count) are kept together in one dictionary.
 
 import fcntl
+import importlib.metadata
 import math
 import re
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecMode
 
+import naswot_ext
 from naswot_ext import config as configuration
 from naswot_ext.errors import NaswotError
 from naswot_ext.fingerprint import fingerprint
@@ -63,7 +65,7 @@ def check_writable(folder):
 
 def say_what_was_found(folder):
     """Print where the results are, and the headline."""
-    from naswot_ext.tables import headline
+    from naswot_ext.headline import headline
 
     print("", *headline(f"{folder}/tables"), "", sep="\n")
     for what in ("report.html", "tables", "figures"):
@@ -140,6 +142,20 @@ def one_of(names):
 def gpus_per_job():
     """1 where GPUs were offered (`--resources gpu=4`, or a profile), so that as many jobs run as there are GPUs."""
     return min(1, workflow.global_resources.get("gpu").value or 0)
+
+
+def device_kind():
+    """The kind of device that scoring jobs ask for.
+
+    Read off the rule: Snakemake sees no change in a param that is a function of the job's resources.
+    """
+    return "cuda" if workflow.get_rule("score").resources["gpu"].value else "cpu"
+
+
+def versions():
+    """The versions that scores may depend on, found without importing torch."""
+    installed = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+    return {"naswot": naswot_ext.__version__, **installed}
 
 
 config = checked(config)

@@ -14,7 +14,8 @@ rule batch:
     params:
         options=lambda w: config["datasets"][w.dataset],
         code=lambda w: fingerprint(
-            configuration.DATASETS.module(config["datasets"][w.dataset]["source"])
+            "naswot_ext.datasets",
+            configuration.DATASETS.module(config["datasets"][w.dataset]["source"]),
         ),
     script:
         "../scripts/batch.py"

@@ -15,7 +15,7 @@ rule correlation:
     threads: 1
     params:
         statistics=config["statistics"],
-        code=fingerprint("naswot_ext.tables"),
+        code=fingerprint("naswot_ext.provenance", "naswot_ext.tables"),
     script:
         "../scripts/correlation.py"
 
@@ -44,7 +44,7 @@ rule correlation_table:
     threads: 1
     params:
         statistics=config["statistics"],
-        code=fingerprint("naswot_ext.tables"),
+        code=fingerprint("naswot_ext.provenance", "naswot_ext.tables"),
     script:
         "../scripts/correlation_table.py"
 
@@ -73,7 +73,7 @@ rule search_table:
         "<results>/timings/tables/searches.tsv"
     threads: 1
     params:
-        code=fingerprint("naswot_ext.tables"),
+        code=fingerprint("naswot_ext.provenance", "naswot_ext.tables"),
     script:
         "../scripts/search_table.py"
 
@@ -99,7 +99,10 @@ rule score_figure:
     params:
         figures=config["figures"],
         code=lambda w: fingerprint(
-            "naswot_ext.figures", configuration.PROXIES.module(w.proxy)
+            "naswot_ext.figures",
+            "naswot_ext.provenance",
+            "naswot_ext.proxies",
+            configuration.PROXIES.module(w.proxy),
         ),
     script:
         "../scripts/score_figure.py"
@@ -124,7 +127,9 @@ rule search_figure:
     threads: 1
     params:
         figures=config["figures"],
-        code=fingerprint("naswot_ext.figures"),
+        code=fingerprint(
+            "naswot_ext.figures", "naswot_ext.provenance", "naswot_ext.tables"
+        ),
     script:
         "../scripts/search_figure.py"
 

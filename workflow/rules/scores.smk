@@ -17,7 +17,12 @@ rule score:
     params:
         shard=shard,
         record_seconds=config["scoring"]["record_seconds"],
+        # GPUs offered, or another torch, must score again instead of mixing.
+        device=lambda w: device_kind(),
+        versions=versions(),
         code=lambda w: fingerprint(
+            "naswot_ext.devices",
+            "naswot_ext.sampling",
             "naswot_ext.scoring",
             configuration.PROXIES.module(w.proxy),
             configuration.SPACES.module(w.space),

@@ -17,7 +17,9 @@ rule search:
         draw=draw,
         repeats={key: config["searches"][key] for key in ("runs", "seed")},
         code=lambda w: fingerprint(
-            "naswot_ext.scoring",
+            "naswot_ext.provenance",
+            "naswot_ext.sampling",
+            "naswot_ext.searches",
             configuration.SEARCHES.module(SEARCHES[w.algorithm]["algorithm"]),
             configuration.SPACES.module(w.space),
         ),

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.files import atomic_path
 
 
 class _Both:
@@ -53,19 +52,3 @@ def reporting(job: Any) -> Iterator[None]:
             both.write(f"Error: {type(error).__name__}: {error} (a defect; its traceback is in {job.log[0]})\n")
             both.write_log(traceback.format_exc())
             sys.exit(1)
-
-
-_PAGE = """<!doctype html><meta charset="utf-8"><style>
-body {{ font: 14px sans-serif; margin: 1em; }} table {{ border-collapse: collapse; }}
-th, td {{ border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: right; }} th {{ background: #eee; }}
-</style>{table}
-"""
-
-
-def html_table(csv: str, html: str) -> None:
-    """Write a table as a page, since the report's viewer shows pages but only hands out CSV files."""
-    import pandas as pd
-
-    table = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    with atomic_path(html) as path:
-        path.write_text(_PAGE.format(table=table.to_html(index=False, border=0)), encoding="utf-8")

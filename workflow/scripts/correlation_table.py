@@ -1,10 +1,10 @@
 """Join the correlations of all proxies."""
 
-from _common import html_table, reporting
+from _common import reporting
 
 with reporting(snakemake):
     from naswot_ext.provenance import read_table
-    from naswot_ext.tables import write_correlations
+    from naswot_ext.tables import write_correlations, write_html
 
     write_correlations(map(read_table, snakemake.input), snakemake.output.csv, snakemake.output.md)
-    html_table(snakemake.output.csv, snakemake.output.html)
+    write_html(snakemake.output.csv, snakemake.output.html)

@@ -4,7 +4,7 @@ from _common import reporting
 
 with reporting(snakemake):
     from naswot_ext.provenance import read_table, write_table
-    from naswot_ext.scoring import sample_architectures
+    from naswot_ext.sampling import sample_architectures
     from naswot_ext.searches import candidates, run
 
     space, scored_on = snakemake.wildcards.space, snakemake.wildcards.dataset
