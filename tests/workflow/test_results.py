@@ -21,6 +21,14 @@ def test_a_run_ends_with_the_headline_and_where_the_results_are(finished: Projec
         assert what in end
 
 
+def test_other_targets_end_without_a_headline_though_there_are_no_tables(project: Project) -> None:
+    for table in ("searches", "correlations"):
+        Path(project.folder, f"results/tables/{table}.csv").unlink()
+    Path(project.folder, "results/benchmarks/nasbench201.parquet").unlink()
+    assert "Kendall tau" not in project.run("results/benchmarks/nasbench201.parquet")
+    assert "Kendall tau" in project.run("results")
+
+
 def test_tables_hold_every_proxy_and_every_search(finished: Project) -> None:
     tables = finished.folder / "results" / "tables"
     correlations = pd.read_csv(tables / "correlations.csv")
@@ -76,6 +84,20 @@ def test_rules_that_compute_have_a_log_and_a_benchmark_in_the_same_order(checkou
             assert {"log", "benchmark", "script"} <= set(directives), file
             rules += 1
     assert rules > 8
+
+
+def test_rules_are_fingerprinted_by_every_module_that_their_scripts_call(checkout: Path) -> None:
+    messages = {"naswot_ext.errors", "naswot_ext.files"}
+    scripts = 0
+    for file in (checkout / "workflow" / "rules").glob("*.smk"):
+        for body in re.split(r"^rule \w+:\n", file.read_text(), flags=re.MULTILINE)[1:]:
+            script = re.search(r'"\.\./scripts/(\w+\.py)"', body)
+            assert script
+            source = (checkout / "workflow" / "scripts" / script[1]).read_text()
+            called = set(re.findall(r"^ +from (naswot_ext\.\w+) import", source, flags=re.MULTILINE))
+            assert called - messages <= set(re.findall(r'"(naswot_ext\.\w+)"', body)), script[1]
+            scripts += bool(called - messages)
+    assert scripts > 8
 
 
 def test_lint_finds_nothing_but_missing_containers(new_project: Project) -> None:
