@@ -12,6 +12,7 @@ import pytest
 
 from naswot_ext.config import BENCHMARKS, DATASETS, SEARCHES, resolve
 from naswot_ext.errors import NaswotError
+from naswot_ext.provenance import read_table
 from tests.conftest import REPOSITORY
 from tests.workflow.conftest import UNSHARE, Project
 
@@ -188,22 +189,31 @@ def test_a_read_only_results_folder_stops_the_run_before_any_job(new_project: Pr
 
 
 @needs_mounts
-def test_a_disk_that_fills_while_shards_are_written_leaves_no_half_written_file(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("architectures", "size"), [(6, "8k"), (60, "4k")], ids=["while the table is written", "while a row is appended"]
+)
+def test_a_disk_that_fills_ends_in_one_message_and_leaves_no_half_written_file(
+    project: Project, architectures: int, size: str
+) -> None:
     project.config["proxies"].append("units")
+    project.config["spaces"]["nasbench201"]["architectures"] = architectures
+    project.config["scoring"]["shard_size"] = architectures
     disk = "results/scores/nasbench201/noise/units"
-    fill = f'mkdir {disk} && mount -t tmpfs -o size=8k none {disk}; "$@"; failed=$?; ls -R {disk} > left; exit $failed'
-    printed = project.run(fails=True, mounting=fill)
-    assert "Error: Cannot write results/scores/nasbench201/noise/units" in printed
-    assert "No space left on device. Free some space" in printed
-    assert "Traceback" not in printed
-    for log in Path(project.folder, "results/logs/scores/nasbench201/noise/units/seed-0").iterdir():
-        assert log.read_text().splitlines()[-1].startswith("Error: Cannot write")
-    assert "(a defect" not in printed
+    table = f"{disk}/seed-0.parquet"
+    fill = f'mkdir {disk} && mount -t tmpfs -o size={size} none {disk}; "$@"; failed=$?; '
+    printed = project.run(table, fails=True, mounting=fill + f"ls -R {disk} > left; exit $failed")
+    log = (project.folder / "results/logs/scores/nasbench201/noise/units/seed-0/shard-0.log").read_text()
+    assert log.splitlines()[-1].startswith(f"Error: Cannot write {disk}/seed-0/shard-0.parquet")
+    assert "No space left on device. Free some space" in log
+    for text in (printed, log):
+        assert text.count("Error: Cannot write") == 1
+        assert "(a defect" not in text
+        assert "Traceback" not in text
     left = (project.folder / "left").read_text()
     assert "partial" in left
     assert not re.search(r"parquet$", left, re.MULTILINE)
-    project.run()
-    assert b",units," in project.table("correlations")
+    project.run(table)
+    assert len(read_table(project.folder / table)) == architectures
 
 
 def test_a_table_without_a_column_of_the_config_fails_with_one_line_in_terminal_and_log(new_project: Project) -> None:
