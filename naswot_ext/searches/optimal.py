@@ -1,6 +1,6 @@
 """Optimal(N): the best of N architectures by their trained accuracy, what a perfect score would find.
 
-Options: `n_samples`, N; `by`, the split whose accuracy decides (default valid); `on`, the data set (default: the
+Options: `n_samples`, N; `by`, the split whose accuracy decides (default valid); `dataset`, of which data set (default: the
 one that was scored on where the ground truth has it, else the first by name). Source: Mellor et al. 2021, table 2.
 """
 
@@ -18,13 +18,13 @@ from naswot_ext.searches import SEARCHES, Candidates, Found, Search, best, draw
 def optimal(among: Candidates, options: Mapping[str, Any], run: int, rng: np.random.Generator) -> Found:
     """One run; its seconds are NaN, since the cost of training N networks is not in every ground truth."""
     datasets = sorted({dataset for dataset, _ in among.accuracy})
-    dataset = options.get("on") or (among.scored_on if among.scored_on in datasets else datasets[0])
+    dataset = options.get("dataset") or (among.scored_on if among.scored_on in datasets else datasets[0])
     split = options.get("by", "valid")
     if (dataset, split) not in among.accuracy:
         known = ", ".join(f"{d} {s}" for d, s in sorted(among.accuracy))
         raise NaswotError(
             f"The search optimal goes by the {split} accuracy on {dataset}, which the ground truth lacks. "
-            f"Set `by` or `on` to one that it has: {known}."
+            f"Set `by` or `dataset` to one that it has: {known}."
         )
     drawn = draw(among, options, rng)
     return Found(best(among.accuracy[dataset, split], drawn), seconds=float("nan"), evaluations=len(drawn))

@@ -97,7 +97,7 @@ def test_optimal_finds_the_best_validation_accuracy_of_its_draw_on_the_first_dat
 
 
 def test_optimal_goes_by_the_data_set_and_split_asked_for() -> None:
-    found = searches.run("optimal", {"n_samples": 4, "on": "cifar100", "by": "test"}, among(), runs=20, seed=0)
+    found = searches.run("optimal", {"n_samples": 4, "dataset": "cifar100", "by": "test"}, among(), runs=20, seed=0)
     for row in found.itertuples():
         assert row.arch_index == np.random.default_rng(row.seed).integers(20, size=4).min()
 
@@ -114,7 +114,7 @@ def test_only_sampled_architectures_with_ground_truth_are_candidates() -> None:
         ("naswot", {"n_samples": 0}, 1, "n_samples is 0"),
         ("naswot", {"n_samples": 2}, 0, "searches.runs must be at least 1"),
         ("naswott", {"n_samples": 2}, 1, "Did you mean 'naswot'"),
-        ("optimal", {"n_samples": 2, "on": "svhn"}, 1, "which the ground truth lacks"),
+        ("optimal", {"n_samples": 2, "dataset": "svhn"}, 1, "which the ground truth lacks"),
     ],
 )
 def test_what_cannot_be_searched_says_why(algorithm: str, options: dict, runs: int, reason: str) -> None:

@@ -137,11 +137,11 @@ def test_whole_numbers_written_as_floats_are_whole_numbers() -> None:
 def test_optimal_may_go_by_a_data_set_of_the_table_and_by_no_other() -> None:
     config = _valid()
     config["spaces"]["nasbench201"]["benchmark"] = {**TABLE, "accuracy": [MEASURED]}
-    optimal = config["searches"]["algorithms"]["optimal"] = {"n_samples": [10], "by": "test", "on": "cifar10"}
+    optimal = config["searches"]["algorithms"]["optimal"] = {"n_samples": [10], "by": "test", "dataset": "cifar10"}
     assert resolve(config, SCHEMA)["searches"]["algorithms"]["optimal"] == optimal
-    optimal["on"] = "cifar"
+    optimal["dataset"] = "cifar"
     with pytest.raises(
-        NaswotError, match=r"optimal\.on: Unknown ground-truth data set 'cifar'\. Did you mean 'cifar10'"
+        NaswotError, match=r"optimal\.dataset: Unknown ground-truth data set 'cifar'\. Did you mean 'cifar10'"
     ):
         resolve(config, SCHEMA)
 
