@@ -260,7 +260,8 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         of = [a["dataset"] for a in space["benchmark"].get("accuracy", [])]
         for algorithm, options in config["searches"]["algorithms"].items():
             if of and options.get("dataset", of[0]) not in of:
-                yield f"searches.algorithms.{algorithm}.dataset: {unknown('ground-truth data set', options['dataset'], set(of))}"
+                wrong = unknown("ground-truth data set", options["dataset"], set(of))
+                yield f"searches.algorithms.{algorithm}.dataset: {wrong}"
         measured = [(a["dataset"], a["epochs"]) for a in space["benchmark"].get("accuracy", [])]
         for dataset, epochs in sorted({m for m in measured if measured.count(m) > 1}):
             yield (

@@ -1,7 +1,7 @@
 """Optimal(N): the best of N architectures by their trained accuracy, what a perfect score would find.
 
-Options: `n_samples`, N; `by`, the split whose accuracy decides (default valid); `dataset`, of which data set (default: the
-one that was scored on where the ground truth has it, else the first by name). Source: Mellor et al. 2021, table 2.
+Options: `n_samples`, N; `by`, the split whose accuracy decides (default valid); `dataset`, of which data set (default:
+the one that was scored on where the ground truth has it, else the first by name). Source: Mellor et al. 2021, table 2.
 """
 
 from __future__ import annotations
