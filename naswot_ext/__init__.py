@@ -35,3 +35,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"naswot_ext.{_HOME[name]}"), name)
     raise AttributeError(f"module 'naswot_ext' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -239,6 +239,8 @@ def rank(
     """
     _images(batch)
     _options(activations, batchnorm, ())
+    if not isinstance(models, Mapping):
+        raise NaswotError(f"The models are a {type(models).__name__}: expected a dict {{name: model}}.")
     forward.read_device(device)
     ranking = []
     for name, model in models.items():

@@ -39,7 +39,7 @@ def score(
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Side of the standard-normal images (224 for torchvision, else 32).")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the images and of each network's initialisation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the images and, with its name, of each network.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a network instead of a table.")] = False,
 ) -> None:
@@ -50,6 +50,10 @@ def score(
     from naswot_ext.datasets import make_batch
     from naswot_ext.models import builder
 
+    if batch is None and normalise is not None:
+        raise NaswotError("--normalise is for the images of --batch; standard-normal images need none.")
+    if batch is not None and image_size is not None:
+        raise NaswotError("--image-size is for standard-normal images; those of --batch have their own size.")
     builders = {spec: builder(spec) for spec in networks}
     size = image_size or (224 if any(spec.startswith("torchvision:") for spec in networks) else 32)
     source = (

@@ -22,6 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from naswot_ext.errors import NaswotError
@@ -149,6 +150,11 @@ def _scatter_panel(axes: Axes, paired: Paired, row: Any) -> None:
     axes.scatter(score[finite], accuracy[finite], s=np.clip(6000 / max(n, 1), 2, 12), rasterized=n > 3000, **marks)
     if _spans_decades(score[finite]):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if finite.any() and score[finite].max() >= 10_000:
+        # 200k, 1M: long numbers would run into each other.
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if n:
         _accuracy_axis(axes, "y", accuracy)
 

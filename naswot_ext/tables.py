@@ -4,8 +4,8 @@ Rows are computed file by file (`correlation_rows`, `search_rows`), so that the 
 own for each proxy, and joined by `write_correlations` and `write_searches` into CSV for programs and Markdown
 for people.
 
-A published number stands beside a measured one only where the experiment is the same: see `published_tau` and
-`published_accuracy`.
+A published number stands beside a measured one where space, score, search and data set are the same; the batch and the
+images are the user's choice. See `published_tau` and `published_accuracy`.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ PUBLISHED_COLUMNS = [
 
 _FORMATS = {
     **dict.fromkeys(("n_samples", "runs", "architectures", "singular", "failed"), "{:.0f}"),
-    **dict.fromkeys(("kendall", "kendall_low", "kendall_high"), "{:.4f}"),
-    **dict.fromkeys(("spearman", "spearman_low", "spearman_high", "mean", "std"), "{:.4f}"),
+    # More than people read, so that rounding these for them gives what rounding the numbers themselves would.
+    **dict.fromkeys(("kendall", "kendall_low", "kendall_high"), "{:.6f}"),
+    **dict.fromkeys(("spearman", "spearman_low", "spearman_high", "mean", "std"), "{:.6f}"),
     **dict.fromkeys(("published_kendall", "published_mean", "published_std"), "{:g}"),
     "search_seconds": "{:.3f}",
 }
@@ -306,8 +307,8 @@ def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], ma
     lines = [
         "# Accuracy of the architectures that searches find",
         "",
-        "Percent, mean ± standard deviation over the runs that found an architecture. Seconds: mean time that one "
-        "run's scores or training took. Published: Mellor et al. 2021, where the search is the same.",
+        "Percent, mean ± standard deviation over the runs that found an architecture with that accuracy. Seconds: mean "
+        "time that scoring one run's architectures took. Published: Mellor et al. 2021, where the search is the same.",
     ]
     for (space, scored_on), part in groups(table, "space", "scored_on"):
         body = [

@@ -144,6 +144,13 @@ def test_a_function_that_gives_no_network_is_a_failed_line(naswot, name: str, re
     assert "Traceback" not in run.stderr
 
 
+def test_an_option_that_would_be_ignored_is_refused(naswot) -> None:
+    alone = naswot("score", "mine.py:good", "--normalise", "cifar10")
+    assert "--normalise is for the images of --batch" in alone.stderr
+    sized = naswot("score", "mine.py:good", "--batch", "images.npz", "--normalise", "cifar10", "--image-size", "8")
+    assert "--image-size is for standard-normal images" in sized.stderr
+
+
 def test_bad_images_and_devices_are_one_line(naswot) -> None:
     too_few = naswot("score", "mine.py:good", "--batch", "images.npz", "--normalise", "cifar10")
     assert (too_few.returncode, too_few.stderr.count("\n")) == (1, 1)

@@ -35,6 +35,8 @@ def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     parts = []
     for measured in options["accuracy"]:
         values = {field: _numbers(rows, measured.get(field), path) for field in ("valid", "test", "train_seconds")}
+        for field in ("valid", "test"):
+            _check_percent(rows, measured.get(field), values[field], path)
         parts.append(
             pd.DataFrame(
                 {
@@ -71,7 +73,8 @@ def _read(path: str) -> pd.DataFrame:
 def _column(rows: pd.DataFrame, name: str, path: str) -> pd.Series:
     if name not in rows.columns:
         error = unknown("column", name, map(str, rows.columns))
-        raise NaswotError(f"{path}: {error} Correct the column's name in the config.")
+        commas = " Is the file separated by commas?" if len(rows.columns) == 1 else ""
+        raise NaswotError(f"{path}: {error} Correct the column's name in the config.{commas}")
     return rows[name]
 
 
@@ -109,6 +112,18 @@ def _numbers(rows: pd.DataFrame, name: str | None, path: str) -> npt.NDArray[np.
             "Correct it, or leave the cell empty if there is no value."
         )
     return numbers
+
+
+def _check_percent(
+    rows: pd.DataFrame, name: str | None, accuracies: npt.NDArray[np.float64] | float, path: str
+) -> None:
+    outside = np.flatnonzero((np.asarray(accuracies) < 0) | (np.asarray(accuracies) > 100))
+    if name is not None and len(outside):
+        line = rows.index[outside[0]] + _FIRST_LINE
+        raise NaswotError(
+            f"{path}, line {line}, column {name!r}: {rows[name].iloc[outside[0]]!r} is not a percentage. Give "
+            "accuracies of 0 to 100."
+        )
 
 
 def _whole(

@@ -70,8 +70,10 @@ def open_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
     except FileNotFoundError:
         raise NaswotError(f"No such file: {path}. Correct the path of the images.") from None
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        # numpy's own advice, to allow pickles, would be to run whatever the file holds.
+        reason = "it is no archive of plain arrays" if "pickle" in str(error) else error
         raise NaswotError(
-            f"{path} is not a readable .npz file ({error}). Write it with numpy.savez(path, images=..., labels=...)."
+            f"{path} is not a readable .npz file ({reason}). Write it with numpy.savez(path, images=..., labels=...)."
         ) from error
 
 

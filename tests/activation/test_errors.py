@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from naswot_ext.activation import ActivationKernel, count_units, score
+from naswot_ext.activation import ActivationKernel, count_units, rank, score
 from naswot_ext.errors import NaswotError
 
 
@@ -193,3 +193,8 @@ def test_no_message_is_longer_than_a_reader_takes() -> None:
         score(net(nn.Sigmoid()), torch.randn(3, 8))
     assert len(str(error.value)) < 400
     assert not re.search(r"\n", str(error.value))
+
+
+def test_a_list_of_models_to_rank_is_a_clear_error() -> None:
+    with pytest.raises(NaswotError, match="The models are a list: expected a dict"):
+        rank([nn.Linear(2, 2)], torch.randn(4, 2))  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ def test_a_parquet_file_gives_the_same_table(tmp_path: Path) -> None:
     [
         ({"te": ["91", "n/a", "10"]}, r"t\.csv, line 3, column 'te': 'n/a' is not a number"),
         ({"te": ["91", "inf", "10"]}, r"line 3, column 'te': 'inf' is not a number"),
-        ({"te": ["91", "192", "10"]}, "test_accuracy 192.0 .* is not a percentage"),
+        ({"te": ["91", "192", "10"]}, r"t\.csv, line 3, column 'te': '192' is not a percentage"),
         ({"arch": [ARCH[0], ARCH[1], ARCH[0]]}, r"line 4: architecture .* stands in line 2 already"),
         ({"arch": [ARCH[0], "|conv~0|", ARCH[2]]}, r"line 3: '\|conv~0\|' is not a NAS-Bench-201 architecture"),
     ],
@@ -62,6 +62,13 @@ def test_a_parquet_file_gives_the_same_table(tmp_path: Path) -> None:
 def test_a_wrong_cell_is_named_by_file_line_and_column(change: dict[str, list[str]], reason: str, tmp_path) -> None:
     path = write(tmp_path / "t.csv", GOOD | change)
     with pytest.raises(NaswotError, match=reason):
+        benchmarks.convert("nasbench201", options(path))
+
+
+def test_another_separator_is_suspected(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    pd.DataFrame(GOOD).to_csv(path, index=False, sep=";")
+    with pytest.raises(NaswotError, match="Is the file separated by commas"):
         benchmarks.convert("nasbench201", options(path))
 
 

@@ -131,7 +131,7 @@ def test_an_undefined_correlation_is_an_empty_cell_and_a_line_in_the_log(tmp_pat
 def test_search_rows_hold_mean_population_deviation_and_published_numbers(tmp_path, published):
     write_searches([search_rows(runs([92.0, 93.0]), facts(), published)], tmp_path / "s.csv", tmp_path / "s.md")
     (row,) = read_rows(tmp_path / "s.csv")
-    assert (row["runs"], row["mean"], row["std"], row["search_seconds"]) == ("2", "92.5000", "0.5000", "0.500")
+    assert (row["runs"], row["mean"], row["std"], row["search_seconds"]) == ("2", "92.500000", "0.500000", "0.500")
     assert (row["published_mean"], row["published_std"]) == ("92.44", "1.13")
     assert row["published_source"] == "mellor2021-icml table2a"
     assert "| NASWOT, N = 10 | CIFAR-10 test | 92.50 ± 0.50 | 92.44 ± 1.13 |" in (tmp_path / "s.md").read_text()

@@ -48,6 +48,11 @@ def test_a_new_proxy_runs_only_that_proxy_and_what_joins_it(project: Project) ->
     assert all("/units" in file for file in scored)
 
 
+def test_proxies_in_another_order_are_joined_again(project: Project) -> None:
+    project.config["proxies"].reverse()
+    assert project.to_do().keys() == {"correlation_table"} | LAST
+
+
 def test_a_proxy_less_runs_only_what_joins_them(project: Project) -> None:
     project.config["proxies"] = ["naswot"]
     assert project.to_do().keys() == {"correlation_table"} | LAST

@@ -43,6 +43,7 @@ rule correlation_table:
         "<results>/timings/tables/correlations.tsv"
     threads: 1
     params:
+        order=" ".join(PROXIES),  # Snakemake compares inputs as a set
         statistics=config["statistics"],
         code=fingerprint("naswot_ext.provenance", "naswot_ext.tables"),
     script:
@@ -73,6 +74,7 @@ rule search_table:
         "<results>/timings/tables/searches.tsv"
     threads: 1
     params:
+        order=" ".join(SEARCHES),  # Snakemake compares inputs as a set
         code=fingerprint("naswot_ext.provenance", "naswot_ext.tables"),
     script:
         "../scripts/search_table.py"
@@ -126,6 +128,7 @@ rule search_figure:
         "<results>/timings/figures/{space}/{dataset}/searches.tsv"
     threads: 1
     params:
+        order=" ".join(SEARCHES),  # Snakemake compares inputs as a set
         figures=config["figures"],
         code=fingerprint(
             "naswot_ext.figures", "naswot_ext.provenance", "naswot_ext.tables"
