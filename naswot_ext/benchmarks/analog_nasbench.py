@@ -1,7 +1,7 @@
 """CIFAR-10 test accuracies of all NAS-Bench-201 cells, from the PyPI package `analog-nasbench`.
 
-They were trained independently of NAS-Bench-201's own (Bessette et al. 2025, AnalogNAS-Bench), and are what lets the
-default config run on real results without a download. The package has no validation accuracies.
+They were trained independently of NAS-Bench-201's own, and are what lets the default config run on real results without
+a download. The package has no validation accuracies.
 """
 
 from __future__ import annotations

@@ -32,6 +32,13 @@ def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     architectures = _column(rows, options.get("arch", "arch"), path).astype(str)
     index = _indices(space, architectures, path)
     params = options.get("params")
+    # What does not depend on the data set or the length of training.
+    of_architecture = {
+        "arch_index": index,
+        "arch": [space.architecture(i) for i in index],
+        "n_seeds": _whole(rows, options.get("n_seeds"), 1.0, 1, path),
+        "params": _whole(rows, params and params["column"], params and params["unit"], -1, path),
+    }
     parts = []
     for measured in options["accuracy"]:
         values = {field: _numbers(rows, measured.get(field), path) for field in ("valid", "test", "train_seconds")}
@@ -40,15 +47,12 @@ def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
         parts.append(
             pd.DataFrame(
                 {
-                    "arch_index": index,
-                    "arch": [space.architecture(i) for i in index],
+                    **of_architecture,
                     "dataset": measured["dataset"],
                     "epochs": measured.get("epochs", 0),
                     "valid_accuracy": values["valid"],
                     "test_accuracy": values["test"],
                     "train_seconds": values["train_seconds"],
-                    "n_seeds": _whole(rows, options.get("n_seeds"), 1.0, 1, path),
-                    "params": _whole(rows, params and params["column"], params and params["unit"], -1, path),
                 }
             )
         )

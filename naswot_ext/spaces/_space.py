@@ -38,7 +38,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def neighbours(self, architecture: str) -> list[str]:
-        """Every architecture that one edit away, in a fixed order."""
+        """Every architecture that is one edit away, in a fixed order."""
 
     def check_index(self, index: int) -> int:
         """`index` itself; raises NaswotError outside the space."""
