@@ -80,7 +80,7 @@ void hamming_accumulate_cpu(at::Tensor& kernel, const at::Tensor& activations,
           count += pack(source + i * row_bytes + begin * unit_bytes, units, packed + i * words);
           std::fill(packed + i * words + used, packed + (i + 1) * words, 0);
         }
-        if (rows.count > 1) simd.distances(packed, packed_rows, words, distances);
+        if (rows.count > 1) simd.distances(packed, packed_rows, words, words, distances);
       }
       counts.data_ptr<int64_t>()[chunk] = count;
     }

@@ -29,9 +29,9 @@ struct Level {
   Pack pack_float32;
   Pack pack_float64;
 
-  // distances[i * rows + j] += Hamming distance of packed rows i and j, for i < j at least (what lies on and below
-  // the diagonal is not to be read).
-  void (*distances)(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* distances);
+  // distances[i * rows + j] += Hamming distance of packed rows i and j, `words` words each and `stride` words apart, for
+  // i < j at least (what lies on and below the diagonal is not to be read).
+  void (*distances)(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* distances);
 
   // One row-major n x n kernel; see slogdet.h. `scratch` holds 2 * n * slogdet_width(n) doubles.
   void (*slogdet)(const int64_t* kernel, int64_t n, double* scratch, double* sign, double* logabsdet);

@@ -110,7 +110,7 @@ uint64_t sum(__m256i x) {
   return static_cast<uint64_t>(_mm_cvtsi128_si64(halves)) + static_cast<uint64_t>(_mm_extract_epi64(halves, 1));
 }
 
-void distances(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* result) {
+void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* result) {
   constexpr int64_t tile = 2;
   static_assert(kRowStep % tile == 0 && kWordStep % 4 == 0, "no tile and no vector is cut");
   const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
@@ -119,8 +119,8 @@ void distances(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* re
   const __m256i zero = _mm256_setzero_si256();
   for (int64_t i = 0; i < rows; i += tile) {
     for (int64_t j = i; j < rows; j += tile) {
-      const uint64_t* a = packed + i * words;
-      const uint64_t* b = packed + j * words;
+      const uint64_t* a = packed + i * stride;
+      const uint64_t* b = packed + j * stride;
       __m256i sums[tile][tile] = {{zero, zero}, {zero, zero}};
       for (int64_t begin = 0; begin < words; begin += 4 * 31) {
         const int64_t end = begin + 4 * 31 < words ? begin + 4 * 31 : words;
@@ -128,10 +128,10 @@ void distances(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* re
         for (int64_t w = begin; w < end; w += 4) {
 #pragma GCC unroll 2
           for (int64_t r = 0; r < tile; ++r) {
-            const __m256i left = load(a + r * words + w);
+            const __m256i left = load(a + r * stride + w);
 #pragma GCC unroll 2
             for (int64_t c = 0; c < tile; ++c) {
-              const __m256i x = _mm256_xor_si256(left, load(b + c * words + w));
+              const __m256i x = _mm256_xor_si256(left, load(b + c * stride + w));
               const __m256i low = _mm256_shuffle_epi8(counts, _mm256_and_si256(x, nibble));
               const __m256i high = _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble));
               bytes[r][c] = _mm256_add_epi8(bytes[r][c], _mm256_add_epi8(low, high));

@@ -94,11 +94,11 @@ int64_t pack(const void* source, int64_t units, uint64_t* words) {
   return finite == static_cast<typename V::Mask>(~0) ? 0 : count_nonfinite<Format>(numbers, units);
 }
 
-void distances(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* result) {
+void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* result) {
   for (int64_t i = 0; i < rows; i += kRowStep) {
     for (int64_t j = i; j < rows; j += kRowStep) {
-      const uint64_t* a = packed + i * words;
-      const uint64_t* b = packed + j * words;
+      const uint64_t* a = packed + i * stride;
+      const uint64_t* b = packed + j * stride;
       __m512i sums[kRowStep][kRowStep];
       for (auto& row : sums) {
         for (auto& sum : row) sum = _mm512_setzero_si512();
@@ -106,10 +106,10 @@ void distances(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* re
       for (int64_t w = 0; w < words; w += kWordStep) {
         __m512i right[kRowStep];
 #pragma GCC unroll 4
-        for (int64_t c = 0; c < kRowStep; ++c) right[c] = _mm512_loadu_si512(b + c * words + w);
+        for (int64_t c = 0; c < kRowStep; ++c) right[c] = _mm512_loadu_si512(b + c * stride + w);
 #pragma GCC unroll 4
         for (int64_t r = 0; r < kRowStep; ++r) {
-          const __m512i left = _mm512_loadu_si512(a + r * words + w);
+          const __m512i left = _mm512_loadu_si512(a + r * stride + w);
 #pragma GCC unroll 4
           for (int64_t c = 0; c < kRowStep; ++c) {
             const __m512i different = _mm512_popcnt_epi64(_mm512_xor_si512(left, right[c]));

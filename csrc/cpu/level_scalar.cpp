@@ -41,10 +41,10 @@ uint64_t distance(const uint64_t* a, const uint64_t* b, int64_t words) {
   return sum;
 }
 
-void distances(const uint64_t* packed, int64_t rows, int64_t words, uint64_t* result) {
+void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* result) {
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = i + 1; j < rows; ++j) {
-      result[i * rows + j] += distance(packed + i * words, packed + j * words, words);
+      result[i * rows + j] += distance(packed + i * stride, packed + j * stride, words);
     }
   }
 }
