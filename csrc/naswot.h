@@ -1,7 +1,14 @@
-// The compiled part of naswot: two operators.
+// The compiled part of naswot: two operators that any network's score is made of,
 //
 //   naswot::hamming_accumulate_(Tensor(a!) kernel, Tensor activations, Tensor(b!)? nonfinite=None) -> ()
 //   naswot::slogdet(Tensor kernel) -> (Tensor sign, Tensor logabsdet)
+//
+// and three for the fused forward pass of convolutional cells (naswot_ext/fused.py):
+//
+//   naswot::batch_norm_affine(Tensor x, Tensor? weight, Tensor? bias, float eps) -> Tensor
+//   naswot::combine(Tensor[] terms, Tensor?[] affines, int[] pools, Tensor(a!)? sum, Tensor(b!)? rectified,
+//                   Tensor(c!)? words, Tensor(d!)? nonfinite) -> ()
+//   naswot::hamming_words_(Tensor(a!) kernel, Tensor words, int units, int weight) -> ()
 //
 // The score of "Neural Architecture Search without Training" (Mellor et al., ICML 2021) is log|det K_H|, where
 //
@@ -23,14 +30,26 @@
 // Non-finite numbers are (u & INF) == INF.
 //
 // `slogdet` is described in slogdet.h.
+//
+// The fused forward pass. Between two convolutions, a cell normalises, pools, adds and rectifies: many passes over the
+// same memory, and memory is what it costs. Here it is two. `batch_norm_affine` reads a convolution's output y once and
+// gives BatchNorm's batch statistics as two numbers a channel, so that BatchNorm(y) = y * scale + shift. `combine` reads
+// all terms t of a node's sum once and writes what the next operations read:
+//
+//   s = sum_t pool_t(y_t) * scale_t + shift_t      `sum` = s, `rectified` = max(s, 0), `words` = the bits s > 0
+//
+// `hamming_words_` is hamming_accumulate_ on such bits: kernel[i, j] += weight * (units - popcount(words_i XOR words_j)),
+// where `weight` counts how often the same units are rectified.
 #pragma once
 
+#include <ATen/core/List.h>
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
 #include <cstdint>
 #include <optional>
 #include <tuple>
+#include <vector>
 
 namespace naswot {
 
@@ -42,10 +61,51 @@ void hamming_accumulate_cuda(at::Tensor& kernel, const at::Tensor& activations,
 std::tuple<at::Tensor, at::Tensor> slogdet_cpu(const at::Tensor& kernel);
 std::tuple<at::Tensor, at::Tensor> slogdet_cuda(const at::Tensor& kernel);
 
+// x [B, C, H, W] to [2, C], float32: scale and shift of BatchNorm in training mode. The means and variances are over
+// B, H, W, the variances biased. Summed in an order that depends on the shape alone.
+at::Tensor batch_norm_affine_cpu(const at::Tensor& x, const std::optional<at::Tensor>& weight,
+                                 const std::optional<at::Tensor>& bias, double eps);
+at::Tensor batch_norm_affine_cuda(const at::Tensor& x, const std::optional<at::Tensor>& weight,
+                                  const std::optional<at::Tensor>& bias, double eps);
+
+// Terms [B, C, H_t, W_t]; affines [2, C] or none; pools: kPoolFields numbers a term. `words` [B, W]: see check_words.
+// `sum` or `rectified` may be one of the terms that are not pooled.
+using Affines = c10::List<std::optional<at::Tensor>>;
+void combine_cpu(at::TensorList terms, const Affines& affines, at::IntArrayRef pools,
+                 const std::optional<at::Tensor>& sum, const std::optional<at::Tensor>& rectified,
+                 const std::optional<at::Tensor>& words, const std::optional<at::Tensor>& nonfinite);
+void combine_cuda(at::TensorList terms, const Affines& affines, at::IntArrayRef pools,
+                  const std::optional<at::Tensor>& sum, const std::optional<at::Tensor>& rectified,
+                  const std::optional<at::Tensor>& words, const std::optional<at::Tensor>& nonfinite);
+
+void hamming_words_cpu(at::Tensor& kernel, const at::Tensor& words, int64_t units, int64_t weight);
+void hamming_words_cuda(at::Tensor& kernel, const at::Tensor& words, int64_t units, int64_t weight);
+
 // Bad input is a Python ValueError that says what was wrong and what to do; naswot_ext.ops turns it into NaswotError.
 void check_hamming_arguments(const at::Tensor& kernel, const at::Tensor& activations,
                              const std::optional<at::Tensor>& nonfinite);
 void check_slogdet_argument(const at::Tensor& kernel);
+void check_batch_norm_arguments(const at::Tensor& x, const std::optional<at::Tensor>& weight,
+                                const std::optional<at::Tensor>& bias);
+// Rows of code words: int64 [B, W], stride(1) = 1, W and stride(0) multiples of kWordsStep, one bit a unit, zeros after.
+void check_words_arguments(const at::Tensor& kernel, const at::Tensor& words, int64_t units);
+
+// Average pooling as of torch.nn.functional.avg_pool2d; kernel 0: none.
+struct Pool {
+  int64_t kernel, stride, padding, count_include_pad;
+  int64_t size(int64_t input) const { return kernel == 0 ? input : (input + 2 * padding - kernel) / stride + 1; }
+};
+constexpr int64_t kPoolFields = 4;
+constexpr int64_t kWordsStep = 8;
+// What `combine` works on, checked.
+struct Combination {
+  std::vector<Pool> pools;                         // a term
+  std::vector<std::optional<at::Tensor>> affines;  // a term
+  int64_t images, channels, height, width;         // of the sum
+};
+Combination check_combine_arguments(at::TensorList terms, const Affines& affines, at::IntArrayRef pools,
+                                    const std::optional<at::Tensor>& sum, const std::optional<at::Tensor>& rectified,
+                                    const std::optional<at::Tensor>& words, const std::optional<at::Tensor>& nonfinite);
 
 // What every in-place op does to the version counters of what it changed.
 void mark_changed(const at::Tensor& kernel, const std::optional<at::Tensor>& nonfinite);

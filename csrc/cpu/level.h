@@ -18,6 +18,18 @@ constexpr int64_t kPrefetchBytes = 4096;
 
 constexpr int64_t slogdet_width(int64_t n) { return (n + kWordStep - 1) / kWordStep * kWordStep; }
 
+// Elementwise over n numbers, and the moments of a block; each level gives the same bits.
+struct Passes {
+  void (*add)(float* sum, const float* x, int64_t n);                                                   // += x
+  void (*affine)(float* out, const float* x, const float* scale, const float* shift, int64_t n);       // = x * a + b
+  void (*add_affine)(float* sum, const float* x, const float* scale, const float* shift, int64_t n);   // += x * a + b
+  void (*divide)(float* x, const float* columns, float rows, int64_t n);                               // /= rows * c
+  void (*rectify)(float* out, const float* x, int64_t n);                                              // = max(x, 0)
+  // Over `pixels` x `channels` numbers: means, and sums of squared differences from them. `scratch`: 2 * lanes.
+  void (*moments)(const float* x, int64_t pixels, int64_t channels, int64_t lanes, float* scratch, float* mean,
+                  float* squares);
+};
+
 struct Level {
   const char* name;
 
@@ -35,6 +47,9 @@ struct Level {
 
   // One row-major n x n kernel; see slogdet.h. `scratch` holds 2 * n * slogdet_width(n) doubles.
   void (*slogdet)(const int64_t* kernel, int64_t n, double* scratch, double* sign, double* logabsdet);
+
+  // The loops of the fused forward pass; see passes.h.
+  Passes passes;
 };
 
 extern const Level kScalar;

@@ -27,6 +27,7 @@
 #pragma GCC target("avx2,fma")
 #endif
 #include "../slogdet.h"
+#include "passes.h"
 #include "portable.h"
 
 namespace naswot {
@@ -154,7 +155,7 @@ void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stri
 }  // namespace
 
 const Level kAvx2 = {"avx2",        pack<Float16>, pack<BFloat16>,        pack<Float32>,
-                     pack<Float64>, distances,     slogdet_portable<true>};
+                     pack<Float64>, distances,     slogdet_portable<true>, kPasses};
 
 }  // namespace naswot
 

@@ -27,6 +27,7 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vpopcntdq")
 #endif
 #include "../slogdet.h"
+#include "passes.h"
 #include "portable.h"
 
 namespace naswot {
@@ -131,7 +132,7 @@ void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stri
 }  // namespace
 
 const Level kAvx512 = {"avx512",      pack<Float16>, pack<BFloat16>,        pack<Float32>,
-                       pack<Float64>, distances,     slogdet_portable<true>};
+                       pack<Float64>, distances,     slogdet_portable<true>, kPasses};
 
 }  // namespace naswot
 

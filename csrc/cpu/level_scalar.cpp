@@ -14,6 +14,7 @@
 
 #include "../formats.h"
 #include "level.h"
+#include "passes.h"
 #include "portable.h"
 
 namespace naswot {
@@ -63,6 +64,7 @@ const Level kScalar = {"scalar",
                        pack_portable<Float32>,
                        pack_portable<Float64>,
                        distances,
-                       slogdet_portable<kFused>};
+                       slogdet_portable<kFused>,
+                       kPasses};
 
 }  // namespace naswot
