@@ -88,6 +88,7 @@ void check_slogdet_argument(const at::Tensor& kernel);
 void check_batch_norm_arguments(const at::Tensor& x, const std::optional<at::Tensor>& weight,
                                 const std::optional<at::Tensor>& bias);
 // Rows of code words: int64 [B, W], stride(1) = 1, W and stride(0) multiples of kWordsStep, one bit a unit, zeros after.
+// There may be fewer bits than `units`: in those that are left out, all images agree.
 void check_words_arguments(const at::Tensor& kernel, const at::Tensor& words, int64_t units);
 
 // Average pooling as of torch.nn.functional.avg_pool2d; kernel 0: none.

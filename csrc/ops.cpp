@@ -55,11 +55,11 @@ void check_map(const char* what, const at::Tensor& x, const at::Tensor& like) {
   }
 }
 
-void check_words(const char* op, const at::Tensor& words, int64_t images, int64_t units) {
+void check_words(const char* op, const at::Tensor& words, int64_t images, int64_t bits) {
   TORCH_CHECK_VALUE(words.scalar_type() == at::kLong && words.dim() == 2 && words.size(0) == images, op,
                     ": words must be int64 [", images, ", W], got ", words.scalar_type(), " ", words.sizes(), ".");
-  TORCH_CHECK_VALUE(words.size(1) % kWordsStep == 0 && words.size(1) * 64 >= units, op, ": words must be a multiple of ",
-                    kWordsStep, " wide with a bit for each of ", units, " units, got ", words.size(1), ".");
+  TORCH_CHECK_VALUE(words.size(1) % kWordsStep == 0 && words.size(1) * 64 >= bits, op, ": words must be a multiple of ",
+                    kWordsStep, " wide with at least ", bits, " bits, got ", words.size(1), ".");
   TORCH_CHECK_VALUE(words.stride(1) == 1 && words.stride(0) % kWordsStep == 0 &&
                         (words.stride(0) >= words.size(1) || images == 1),
                     op, ": words must be rows of dense memory, a multiple of ", kWordsStep, " apart, got strides ",
@@ -106,7 +106,7 @@ void check_batch_norm_arguments(const at::Tensor& x, const std::optional<at::Ten
 
 void check_words_arguments(const at::Tensor& kernel, const at::Tensor& words, int64_t units) {
   check_kernel("hamming_words_", kernel);
-  check_words("hamming_words_", words, kernel.size(0), units);
+  check_words("hamming_words_", words, kernel.size(0), 0);
   TORCH_CHECK_VALUE(units >= 0, "hamming_words_: units must be >= 0, got ", units, ".");
   TORCH_CHECK_VALUE(kernel.device() == words.device(), "hamming_words_: kernel is on ", kernel.device(),
                     " but words are on ", words.device(), ". Move one with .to(device).");

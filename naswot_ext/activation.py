@@ -18,12 +18,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from naswot_ext import forward, ops, rectifiers, seeds
+from naswot_ext import forward, fused, ops, rectifiers, seeds
 from naswot_ext.capture import Capture, LayerKernels
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.forward import Batch
 
-__all__ = ["ActivationKernel", "Count", "Ranked", "Score", "count_units", "rank", "score"]
+__all__ = [
+    "ActivationKernel",
+    "Count",
+    "Pending",
+    "Ranked",
+    "Score",
+    "count_units",
+    "finish",
+    "launch",
+    "rank",
+    "score",
+]
 
 
 class Score(float):
@@ -73,6 +84,15 @@ class Count(NamedTuple):
     units: int
     applications: int
     activations: dict[str, int]
+
+
+class Pending(NamedTuple):
+    """A network whose forward pass has been started."""
+
+    kernel: Tensor  # K, int64 [B, B]
+    nonfinite: Tensor  # int64 [1], how many pre-activations are NaN or infinite
+    count: Count
+    model: str  # its class, for messages
 
 
 class Ranked(NamedTuple):
@@ -142,20 +162,11 @@ class ActivationKernel:
         activation whose first dimension is not the image, no activation at all, and a model that fails.
         """
         self._result = None
-        inputs = forward.place(_images(batch), self._model, self._device)
-        home = inputs.tensors[0].device
-        if home.type == "meta":
-            raise NaswotError("The model or batch is on the meta device and has no values; count_units works there.")
-        kernels = LayerKernels(inputs.images)
-        count = _watch(self._model, inputs, self._options, kernels)
-        kernel, nonfinite = kernels.total(home)
-        if nonfinite:
-            raise NaswotError(
-                f"{type(self._model).__name__} has {nonfinite} pre-activations that are NaN or infinite on this batch. "
-                "Check its initialisation and the scale of the images."
-            )
-        self._result = kernel, count
-        return kernel
+        pending = _launch(self._model, _images(batch), self._device, self._options)
+        if error := _nonfinite(pending):
+            raise error
+        self._result = pending.kernel, pending.count
+        return pending.kernel
 
     @property
     def matrix(self) -> Tensor:
@@ -209,9 +220,45 @@ def score(
     >>> bool(20 < result < 34), result.units     # it is at most B log N_A = 8 log 64
     (True, 64)
     """
-    kernel = ActivationKernel(model, activations=activations, batchnorm=batchnorm, ignore=ignore, device=device)
-    kernel(batch)
-    return kernel.score()
+    pending = launch(model, batch, device=device, activations=activations, batchnorm=batchnorm, ignore=ignore)
+    (result,) = finish([pending])
+    if isinstance(result, NaswotError):
+        raise result
+    return result
+
+
+def launch(
+    model: nn.Module,
+    batch: Batch | forward.Inputs,
+    *,
+    device: str | torch.device | None = None,
+    activations: Collection[str] | None = None,
+    batchnorm: str = "train",
+    ignore: Sequence[str] = (),
+) -> Pending:
+    """Start what `score` does, and leave the determinant and the wait for a GPU to `finish`.
+
+    So many networks can be in flight on one GPU. Arguments and errors are those of `score`, but for activations that
+    are not finite, which `finish` reports. A batch that `forward.read_batch` has read is not checked again.
+    """
+    options = _options(activations, batchnorm, ignore)
+    return _launch(forward.read_model(model, device), _images(batch), device, options)
+
+
+def finish(pending: Sequence[Pending]) -> list[Score | NaswotError]:
+    """The scores of launched networks, in their order; a network that has none gets the error that `score` raises.
+
+    Waits for the device once. All kernels are int64 [B, B] on one device.
+    """
+    if not pending:
+        return []
+    _, logabsdet = ops.slogdet(torch.stack([each.kernel for each in pending]))
+    nonfinite = torch.cat([each.nonfinite for each in pending])
+    values = torch.stack([logabsdet, nonfinite.to(torch.float64)]).tolist()
+    results: list[Score | NaswotError] = []
+    for each, value, bad in zip(pending, *values, strict=True):
+        results.append(_not_finite(each.model, int(bad)) if bad else Score(value, **each.count._asdict()))
+    return results
 
 
 def rank(
@@ -280,8 +327,8 @@ def count_units(
     return _watch(model, inputs, options, None)
 
 
-def _images(batch: Batch) -> forward.Inputs:
-    inputs = forward.read_batch(batch)
+def _images(batch: Batch | forward.Inputs) -> forward.Inputs:
+    inputs = batch if isinstance(batch, forward.Inputs) else forward.read_batch(batch)
     if inputs.images < 2:
         raise NaswotError(f"The batch holds {inputs.images} image: a score compares at least 2 of them.")
     return inputs
@@ -302,6 +349,47 @@ def _options(activations: Collection[str] | None, batchnorm: str, ignore: Sequen
     if batchnorm not in ("train", "eval"):
         raise unknown("batchnorm mode", batchnorm, ("train", "eval"))
     return _Options(wanted, batchnorm, tuple(ignore))
+
+
+def _launch(
+    model: nn.Module, inputs: forward.Inputs, device: str | torch.device | None, options: _Options
+) -> Pending:
+    name = type(model).__name__
+    plan = _plan(model, inputs, options)
+    if plan is not None:
+        kernel, nonfinite = plan.run(inputs.args[0])
+        return Pending(kernel, nonfinite, Count(plan.units, plan.applications, {"relu": plan.applications}), name)
+    inputs = forward.place(inputs, model, device)
+    home = inputs.tensors[0].device
+    if home.type == "meta":
+        raise NaswotError("The model or batch is on the meta device and has no values; count_units works there.")
+    kernels = LayerKernels(inputs.images)
+    count = _watch(model, inputs, options, kernels)
+    return Pending(*kernels.total(home), count, name)
+
+
+def _plan(model: nn.Module, inputs: forward.Inputs, options: _Options) -> fused.Plan | None:
+    """The fused plan of a network that allows it, for the options that it serves."""
+    if "relu" not in options.wanted or options.batchnorm != "train" or options.ignore:
+        return None
+    if len(inputs.args) != 1 or inputs.kwargs or not isinstance(model, fused.Fusable):
+        return None
+    (images,) = inputs.args
+    first = next(model.parameters(), None)
+    alike = first is not None and (first.device, first.dtype) == (images.device, images.dtype)
+    return fused.trace(model, images) if alike else None
+
+
+def _nonfinite(pending: Pending) -> NaswotError | None:
+    count = int(pending.nonfinite)
+    return _not_finite(pending.model, count) if count else None
+
+
+def _not_finite(model: str, count: int) -> NaswotError:
+    return NaswotError(
+        f"{model} has {count} pre-activations that are NaN or infinite on this batch. "
+        "Check its initialisation and the scale of the images."
+    )
 
 
 def _watch(model: nn.Module, inputs: forward.Inputs, options: _Options, kernels: LayerKernels | None) -> Count:

@@ -69,12 +69,12 @@ class LayerKernels:
         if self._kept and tensor.layout == torch.strided:
             self._kept.pop(tensor.untyped_storage()._cdata, None)
 
-    def total(self, device: torch.device) -> tuple[Tensor, int]:
-        """K, int64 [B, B] on `device`, and how many non-finite activations went into it."""
-        kernel, nonfinite = self._zeros(device), 0
+    def total(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """K, int64 [B, B] on `device`, and how many non-finite activations went into it, int64 [1]."""
+        kernel, nonfinite = self._zeros(device), torch.zeros(1, dtype=torch.int64, device=device)
         for part, count in self._totals.values():
             kernel += part.to(device)
-            nonfinite += int(count)
+            nonfinite += count.to(device)
         return kernel, nonfinite
 
     def _zeros(self, device: torch.device) -> Tensor:

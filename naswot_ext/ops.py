@@ -1,4 +1,4 @@
-"""The compiled operators: pairwise Hamming kernels of sign codes, and log-determinants of integer kernels.
+"""The compiled operators: pairwise Hamming kernels of sign codes, log-determinants of integer kernels, fused passes.
 
 Importing this module loads the library and registers ``torch.ops.naswot``. The wrappers here turn bad input into
 `NaswotError`; the operators themselves raise ValueError.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -81,6 +82,78 @@ def slogdet(kernel: Tensor) -> tuple[Tensor, Tensor]:
         raise _explained(error, kernel=kernel) from None
 
 
+def batch_norm_affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """BatchNorm's batch statistics as two numbers a channel: in training mode it is ``x * scale + shift``.
+
+    ``scale = weight / sqrt(variance + eps)`` and ``shift = bias - mean * scale``, the mean and the biased variance over
+    images and pixels. The order of the sums depends on the shape alone.
+
+    Args:
+        x: float32 [B, C, H, W], channels_last on the CPU; on CUDA also contiguous, or bfloat16.
+        weight: [C], 1 if None.
+        bias: [C], 0 if None.
+        eps: BatchNorm's own.
+
+    Returns:
+        float32 [2, C]: scale, shift.
+
+    Raises:
+        NaswotError: a wrong shape, dtype, layout or device.
+    """
+    try:
+        return torch.ops.naswot.batch_norm_affine(x, weight, bias, eps)
+    except (ValueError, NotImplementedError) as error:
+        raise _explained(error, x=x, weight=weight, bias=bias) from None
+
+
+def combine(
+    terms: Sequence[Tensor],
+    affines: Sequence[Tensor | None],
+    pools: Sequence[Sequence[int]],
+    total: Tensor | None,
+    rectified: Tensor | None,
+    words: Tensor | None,
+    nonfinite: Tensor | None,
+) -> None:
+    """Add up the terms of a node and write what is read of the sum: s = sum_t pool_t(terms_t) * scale_t + shift_t.
+
+    Args:
+        terms: float32 [B, C, H_t, W_t], channels_last on the CPU; on CUDA also contiguous, or bfloat16.
+        affines: a term's scale and shift, float32 [2, C], or None.
+        pools: a term's average pooling before that: kernel (0: none), stride, padding, count_include_pad (0 or 1).
+        total: [B, C, H, W], receives s. It may be one of the terms that are not pooled.
+        rectified: likewise, receives max(s, 0).
+        words: int64 [B, W], receives the code s > 0 of each image, one bit a unit in an order that is the same for all
+            images; W is a multiple of 8, rows a multiple of 8 apart. Bits and words that are not used become 0.
+        nonfinite: one int64 element, to which the number of NaN and infinite s is added, where `words` is given.
+
+    Raises:
+        NaswotError: a wrong shape, dtype, layout or device.
+    """
+    try:
+        torch.ops.naswot.combine(terms, affines, [x for pool in pools for x in pool], total, rectified, words, nonfinite)
+    except (ValueError, NotImplementedError) as error:
+        raise _explained(error, **{f"terms[{i}]": x for i, x in enumerate(terms)}, words=words) from None
+
+
+def hamming_words_(kernel: Tensor, words: Tensor, units: int, weight: int = 1) -> None:
+    """`hamming_accumulate_` on the code words of `combine`: ``kernel[i, j] += weight * (units - d_H(c_i, c_j))``.
+
+    Args:
+        kernel: int64 [B, B], any strides, changed in place.
+        words: int64 [B, W], as `combine` writes them.
+        units: how many units they are the codes of; with fewer bits, all images agree in the other units.
+        weight: how often the network rectifies them.
+
+    Raises:
+        NaswotError: a wrong shape, dtype, layout or device.
+    """
+    try:
+        torch.ops.naswot.hamming_words_(kernel, words, units, weight)
+    except (ValueError, NotImplementedError) as error:
+        raise _explained(error, kernel=kernel, words=words) from None
+
+
 def reference_hamming(activations: Tensor) -> Tensor:
     """The definition in plain torch, which every compiled version equals: the number of units where two codes agree.
 
@@ -150,6 +223,21 @@ def _(kernel: Tensor) -> tuple[Tensor, Tensor]:
     _require(kernel.dim() in (2, 3) and kernel.shape[-1] == kernel.shape[-2], "kernel must be square.")
     shape = kernel.shape[:-2]
     return kernel.new_empty(shape, dtype=torch.float64), kernel.new_empty(shape, dtype=torch.float64)
+
+
+@torch.library.register_fake("naswot::batch_norm_affine")
+def _(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    return x.new_empty((2, x.shape[1]), dtype=torch.float32)
+
+
+@torch.library.register_fake("naswot::combine")
+def _(*args: Any) -> None:
+    return None
+
+
+@torch.library.register_fake("naswot::hamming_words_")
+def _(kernel: Tensor, words: Tensor, units: int, weight: int) -> None:
+    return None
 
 
 def _require(condition: bool, message: str) -> None:

@@ -227,9 +227,10 @@ void hamming_words_cpu(at::Tensor& kernel, const at::Tensor& words, int64_t unit
   const int64_t width = words.size(1);
   const int64_t n_sums = packed_rows * packed_rows;
   const auto* const bits = reinterpret_cast<const uint64_t*>(words.const_data_ptr<int64_t>());
-  const int64_t block = std::clamp(kWordsBytes / 8 / packed_rows / kWordStep * kWordStep, kWordStep, width);
+  const int64_t block = std::max(kWordsBytes / 8 / packed_rows / kWordStep * kWordStep, kWordStep);
   const int64_t blocks = (width + block - 1) / block;
-  const int64_t threads = std::min<int64_t>(at::in_parallel_region() ? 1 : at::get_num_threads(), blocks);
+  const int64_t threads =
+      std::max<int64_t>(std::min<int64_t>(at::in_parallel_region() ? 1 : at::get_num_threads(), blocks), 1);
   const at::Tensor sums = at::zeros({threads, n_sums}, at::kLong);
   at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
     for (int64_t thread = first; thread < last; ++thread) {

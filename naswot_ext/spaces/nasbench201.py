@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.fused import Fusable
 from naswot_ext.spaces import SPACES
 from naswot_ext.spaces._space import SearchSpace
 
@@ -121,7 +122,7 @@ class ReductionBlock(nn.Module):
         return self.shortcut(x) + self.residual(x)
 
 
-class Network(nn.Sequential):
+class Network(Fusable, nn.Sequential):
     """The skeleton around one cell, with `channels` in the first stage and `cells` a stage.
 
     Takes images float [B, 3, H, W] (H and W multiples of 4, 32 in the benchmark), gives logits [B, num_classes].
