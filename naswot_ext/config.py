@@ -2,7 +2,8 @@
 
 The keys, their defaults and descriptions stand in a JSON Schema (workflow/schemas/config.schema.yaml); what a
 schema cannot say (names of registered things, files that must exist, N against the number scored) is checked here.
-Imports no torch, because the Snakefile reads this at every start.
+Imports no torch, because the Snakefile reads this at every start; only a draw so large that it may exceed its
+space is held against the space's own number of architectures.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ BENCHMARKS: Registry[Any] = Registry("ground-truth source", "naswot_ext.benchmar
 DATASETS: Registry[Any] = Registry("data set source", "naswot_ext.datasets", dashes=True)
 PROXIES: Registry[Any] = Registry("proxy", "naswot_ext.proxies")
 SEARCHES: Registry[Any] = Registry("search algorithm", "naswot_ext.searches")
+
+# No search space has fewer architectures. To count those of one means to import it, and torch, which takes seconds.
+_FEW_ARCHITECTURES = 1000
 
 _TYPES = {
     "array": "a list",
@@ -250,6 +254,14 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Settings that are each allowed but do not fit each other."""
     for name, space in config["spaces"].items():
         scored = space["architectures"]
+        if scored != "all" and scored > _FEW_ARCHITECTURES:
+            from naswot_ext.spaces import SPACES as spaces
+
+            if scored > (size := len(spaces.get(name))):
+                yield (
+                    f"spaces.{name}.architectures: {scored} cannot be drawn without replacement from {size}. "
+                    f"Give 1 to {size}, or all."
+                )
         for algorithm, options in config["searches"]["algorithms"].items():
             for n_samples in options.get("n_samples", []):
                 if scored != "all" and n_samples > scored:

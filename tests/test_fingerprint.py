@@ -38,9 +38,9 @@ SCORING = ("naswot_ext.scoring", "naswot_ext.proxies.naswot")
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("scoring.py", 'derive(seed, "initialisation", index)', 'derive(seed, "init", index)'),
+        ("scoring.py", 'derive(self.seed, "initialisation", index)', 'derive(self.seed, "init", index)'),
         ("seeds.py", ">> 1", ">> 2"),
-        ("proxies/naswot.py", "result.units)", "result.units + 0)"),
+        ("proxies/naswot.py", "x.units)", "x.units + 0)"),
         ("_build.json", '"source_fingerprint": "', '"source_fingerprint": "0'),
     ],
 )
@@ -60,7 +60,7 @@ def test_a_changed_style_changes_that_of_figures(package: Path) -> None:
     ("file", "old", "new"),
     [
         ("scoring.py", '"""The engine:', '"""Another docstring:'),
-        ("scoring.py", "    # Whatever one network", "    # A comment: whatever one network"),
+        ("scoring.py", "# Whatever one network", "# A comment: whatever one network"),
         ("proxies/params.py", "float(sum(", "float(0 + sum("),
         ("errors.py", "cutoff=0.5", "cutoff=0.6"),
         ("tables.py", "import", "import  "),

@@ -30,12 +30,6 @@ SPACE = SPACES.get("nasbench201")
 ALL_NONE = SPACE.index("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
 
 
-@pytest.fixture
-def batch(tmp_path: Path) -> Path:
-    save_batch(make_batch({"source": "gaussian", "image_size": 8}, 6, seed=0), tmp_path / "batch.npz")
-    return tmp_path / "batch.npz"
-
-
 def score(indices: list[int], batch: Path, output: Path, proxy: str = "naswot", **options) -> pd.DataFrame:
     scoring.score_architectures("nasbench201", indices, proxy, batch, 0, output, **options)
     return read_table(output)

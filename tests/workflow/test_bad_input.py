@@ -70,6 +70,8 @@ MEASURED = {"dataset": "cifar10", "epochs": 200, "test": "a"}
         ("spaces/nasbench201/benchmark", {**TABLE, "path": "gone.csv", "accuracy": [MEASURED]}, "no file gone.csv"),
         ("spaces/nasbench201/architectures", "some", "a whole number or 'all'"),
         ("spaces/nasbench201/architectures", 9, "10 architectures a run are more than the 9"),
+        ("spaces/nasbench201/architectures", 15_626, "15626 cannot be drawn without replacement from 15625"),
+        ("scoring/precision", "float16", "must be 'float32' or 'tf32' or 'bfloat16'. Meaning: the arithmetic"),
         ("datasets/gaussian/source", "gausian", "Did you mean 'gaussian'"),
         ("datasets/gaussian/size", 8, "Did you mean 'image_size'"),
         ("datasets/cifar10", {"source": "npz", "path": "gone.npz"}, "no file gone.npz"),

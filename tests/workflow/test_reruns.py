@@ -83,6 +83,14 @@ def test_more_architectures_leave_the_shards_before_them_alone(project: Project)
     ]
 
 
+def test_another_precision_scores_again_and_makes_no_batch_or_ground_truth_again(project: Project) -> None:
+    project.config["scoring"]["precision"] = "bfloat16"
+    jobs = project.to_do()
+    assert len(jobs["score"]) == 4
+    assert not {"batch", "ground_truth"} & jobs.keys()
+    assert jobs["search"] == ["results/searches/nasbench201/noise/naswot-3.parquet"]
+
+
 def test_a_new_seed_scores_only_that_seed(project: Project) -> None:
     project.config["seeds"] = [0, 1]
     jobs = project.to_do()
@@ -98,7 +106,7 @@ def test_more_runs_search_again_and_score_nothing(project: Project) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "scored"),
     [
-        ("naswot_ext/scoring.py", "time.perf_counter() - start", "time.perf_counter() - start + 0", 4),
+        ("naswot_ext/scoring.py", "/ len(chunk)", "/ (len(chunk) + 0)", 4),
         ("naswot_ext/proxies/params.py", "p.requires_grad)", "p.requires_grad) + 0", 2),
         ("naswot_ext/spaces/nasbench201.py", "padding=1", "padding=1 + 0", 4),
     ],
@@ -113,7 +121,7 @@ def test_a_changed_line_of_the_scoring_code_scores_again(
 def test_changed_scoring_code_leaves_searches_by_the_ground_truth_alone(
     project: Project, changed: Callable[[str, str, str], Any]
 ) -> None:
-    with changed("naswot_ext/scoring.py", "time.perf_counter() - start", "time.perf_counter() - start + 0"):
+    with changed("naswot_ext/scoring.py", "/ len(chunk)", "/ (len(chunk) + 0)"):
         assert project.to_do()["search"] == ["results/searches/nasbench201/noise/naswot-3.parquet"]
 
 

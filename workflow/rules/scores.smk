@@ -16,6 +16,7 @@ rule score:
         gpu=gpus_per_job(),
     params:
         shard=shard,
+        precision=config["scoring"]["precision"],
         record_seconds=config["scoring"]["record_seconds"],
         # GPUs offered, or another torch, must score again instead of mixing.
         device=lambda w: device_kind(),

@@ -19,5 +19,6 @@ with reporting(snakemake):
             snakemake.output[0],
             device=device,
             threads=snakemake.threads,
+            precision=snakemake.params.precision,
             record_seconds=snakemake.params.record_seconds,
         )
