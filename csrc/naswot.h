@@ -111,6 +111,9 @@ Combination check_combine_arguments(at::TensorList terms, const Affines& affines
 // What every in-place op does to the version counters of what it changed.
 void mark_changed(const at::Tensor& kernel, const std::optional<at::Tensor>& nonfinite);
 
+// From now on the process keeps the memory of freed tensors for its next ones; see naswot_ext.ops.
+void keep_freed_memory();
+
 // The activations as B rows of D units, each row dense in memory and all rows in the same order of units.
 // Contiguous, channels_last and every other permutation of dense memory is taken as it is; the rest is copied.
 struct Rows {

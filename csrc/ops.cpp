@@ -3,7 +3,12 @@
 #include <pybind11/stl.h>
 #include <torch/library.h>
 
+#if defined(__linux__)
+#include <malloc.h>
+#endif
+
 #include <algorithm>
+#include <climits>
 #include <vector>
 
 #include "cpu/level.h"
@@ -174,6 +179,15 @@ void mark_changed(const at::Tensor& kernel, const std::optional<at::Tensor>& non
   if (nonfinite) nonfinite->unsafeGetTensorImpl()->bump_version();
 }
 
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+  // The most that glibc takes, half of its largest heap.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, INT_MAX);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
+
 Rows dense_rows(const at::Tensor& activations) {
   const int64_t count = activations.size(0);
   const int64_t units = count == 0 ? 0 : activations.numel() / count;
@@ -237,6 +251,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("supported_levels", [] { return naswot::level_names(true); }, "Those that this processor runs.");
   m.def("level", [] { return std::string(naswot::level().name); },
         "The level in use; ValueError when NASWOT_CPU_LEVEL names one that is unknown or not supported.");
+  m.def("keep_freed_memory", &naswot::keep_freed_memory, "See naswot_ext.ops.keep_freed_memory.");
   m.attr("torch_version") = NASWOT_TORCH_VERSION;
   m.attr("source_fingerprint") = NASWOT_SOURCE_FINGERPRINT;
   m.attr("compiler") = NASWOT_COMPILER;

@@ -191,14 +191,13 @@ def undisturbed(model: nn.Module, batchnorm: str = "train") -> Iterator[None]:
         stack.enter_context(torch.random.fork_rng(devices=cuda))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(flags(model, batchnorm == "train"))
+        stack.enter_context(_flags(model, batchnorm == "train"))
         stack.enter_context(_copied_buffers(model))
         yield
 
 
 @contextlib.contextmanager
-def flags(model: nn.Module, batch_statistics: bool) -> Iterator[None]:
-    """Inside: everything in eval mode, but the normalising layers in training mode if `batch_statistics`."""
+def _flags(model: nn.Module, batch_statistics: bool) -> Iterator[None]:
     # A frozen TorchScript module has no flag any more.
     before = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
     try:

@@ -13,10 +13,11 @@ zero to within float rounding; `perf/score.py` counts such bits.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,8 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules import module as nn_module
+from torch.nn.modules.batchnorm import _NormBase
 
-from naswot_ext import forward, ops
+from naswot_ext import ops
 
 
 class Fusable:
@@ -236,13 +238,13 @@ def trace(model: nn.Module, images: Tensor) -> Plan | None:
         return None
     if nn_module._global_forward_hooks or nn_module._global_forward_pre_hooks:
         return None
-    for module in model.modules():
-        if module._forward_hooks or module._forward_pre_hooks or type(module).forward is not _forward(module):
-            return None
+    modules = list(model.modules())
+    if any(m._forward_hooks or m._forward_pre_hooks or "forward" in m.__dict__ for m in modules):
+        return None
     graph = Graph()
     shape = (images.shape[1], images.shape[2], images.shape[3])
     try:
-        with forward.flags(model, batch_statistics=False):
+        with _untouched(modules):
             model(graph.add("input", shape))
     # Whatever goes wrong on symbols is said, if it is wrong at all, by the plain forward pass.
     except Exception:
@@ -250,8 +252,18 @@ def trace(model: nn.Module, images: Tensor) -> Plan | None:
     return Plan(graph) if any(node.rectified for node in graph.nodes) else None
 
 
-def _forward(module: nn.Module) -> Any:
-    return getattr(module.forward, "__func__", None)
+@contextlib.contextmanager
+def _untouched(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Inside, the normalising layers do not count the batches that they see: nothing of the model changes."""
+    training = [m for m in modules if m.training and isinstance(m, _NormBase)]
+    try:
+        for module in training:
+            # Past nn.Module.__setattr__, which takes longer than the layer's own part of the trace.
+            module.__dict__["training"] = False
+        yield
+    finally:
+        for module in training:
+            module.__dict__["training"] = True
 
 
 class _Term(NamedTuple):

@@ -19,6 +19,7 @@ from torch import nn
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.fused import Fusable
 from naswot_ext.spaces import SPACES
+from naswot_ext.spaces._prototype import prototyped
 from naswot_ext.spaces._space import SearchSpace
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -81,6 +82,7 @@ class Zero(nn.Module):
         return x.mul(0.0)
 
 
+@prototyped
 def _operation(name: str, channels: int) -> nn.Module:
     if name == "none":
         return Zero()
