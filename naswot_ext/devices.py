@@ -66,6 +66,13 @@ def claim(kind: str, poll_seconds: float = _POLL_SECONDS) -> Iterator[str]:
 
 
 @contextmanager
+def running_on(device: str) -> Iterator[None]:
+    """Inside, a GPU is torch's current device, so that kernels that go to the current one go there."""
+    with torch.cuda.device(device) if torch.device(device).type == "cuda" else nullcontext():
+        yield
+
+
+@contextmanager
 def building_on(device: str) -> Iterator[None]:
     """Modules that are built inside have their parameters on `device`, and are initialised there without waiting."""
     with torch.device(device), nullcontext() if device == "cpu" else _FilledScalars():

@@ -1,7 +1,7 @@
 """The engine: many architectures, one proxy, one batch -> the score table; in order, resumable, nothing lost.
 
 Every architecture starts from its own seed, derived from (seed, index), so its score is the same alone, in any
-shard and in any order, on the same device type and number of threads.
+shard, in any order and any company, on the same device type and number of threads and in the same precision.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from naswot_ext import devices
 from naswot_ext.datasets import load_batch
 from naswot_ext.errors import NaswotError
 from naswot_ext.fingerprint import fingerprint
+from naswot_ext.forward import read_device
 from naswot_ext.ops import build_info
 from naswot_ext.partial import partial_file
 from naswot_ext.precision import cast, numerics
@@ -88,13 +89,14 @@ def score_architectures(
         progress: whether to say on standard error now and then how far it is.
 
     Raises:
-        NaswotError: unknown names, an unreadable batch, a precision that the device lacks, an `output` that cannot be
-            written, and a device that fails and needs a new process.
+        NaswotError: unknown names, an unreadable batch, a device that is not there, a precision that it lacks, an
+            `output` that cannot be written, and a device that fails and needs a new process.
     """
     output = Path(output)
     wanted = np.asarray(indices, np.int64)
     if in_flight is not None and in_flight < 1:
         raise NaswotError(f"in_flight is {in_flight}: at least 1 network must be under way.")
+    read_device(device)
     search_space, scorer, dtype = SPACES.get(space), PROXIES.get(proxy), cast(precision, device)
     torch.set_num_threads(threads)
     facts: dict[str, Any] = {
@@ -113,7 +115,7 @@ def score_architectures(
     # A missing extension would fail each network in turn; say it once instead.
     build_info()
     label = "/".join(output.with_suffix("").parts[-5:])
-    with numerics(precision), partial_file(output, facts) as partial:
+    with numerics(precision), devices.running_on(device), partial_file(output, facts) as partial:
         if partial is None:
             return
         done = _Progress(label, len(wanted), partial.rows, progress)

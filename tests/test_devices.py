@@ -10,6 +10,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,15 @@ def test_locks_that_cannot_be_taken_are_a_clear_error(tmp_path: Path, monkeypatc
     monkeypatch.setattr(devices, "_LOCK_FOLDER", tmp_path / "gone")
     with pytest.raises(NaswotError, match=r"The lock of a GPU, .*gone.*No such file"), devices.claim("cuda"):
         pass
+
+
+def test_a_gpu_that_a_block_runs_on_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    current: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda name: nullcontext(current.append(name)))
+    for name in ("cpu", "cuda:1"):
+        with devices.running_on(name):
+            pass
+    assert current == ["cuda:1"]
 
 
 class Functions(TorchFunctionMode):

@@ -204,6 +204,12 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_written_table(batch: 
     assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_one_clear_error(device: str, batch: Path, tmp_path: Path) -> None:
+    with pytest.raises(NaswotError, match=f"There is no device '{device}' here"):
+        score([5], batch, tmp_path / "a.parquet", device=device)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
 def test_a_read_only_folder_is_one_clear_error(batch: Path, tmp_path: Path) -> None:
     folder = tmp_path / "read-only"

