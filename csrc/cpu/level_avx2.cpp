@@ -78,32 +78,50 @@ uint32_t narrow(const Fields& fields, uint64_t) {
   return bits;
 }
 
-template <class Format>
-int64_t pack(const void* source, int64_t units, uint64_t* words) {
+// `rows` rows side by side.
+template <class Format, int64_t rows>
+int64_t pack_together(const char* numbers, int64_t row_bytes, int64_t units, uint64_t* words, int64_t stride) {
   using Bits = typename Format::Bits;
   using V = Vector<Bits>;
   constexpr int64_t lanes = 32 / sizeof(Bits);
-  const Bits* numbers = static_cast<const Bits*>(source);
   const __m256i zero = _mm256_setzero_si256();
   const __m256i infinity = V::set(Format::infinity);
   const __m256i below_infinity = V::set(Format::infinity - 1);
   const __m256i magnitude = V::set(static_cast<Bits>(~Bits{0}) >> 1);
   __m256i nonfinite = zero;
   const int64_t whole = units / 64 * 64;
-  char* bits = reinterpret_cast<char*>(words);
+  const auto row = [&](int64_t r) { return reinterpret_cast<const Bits*>(numbers + r * row_bytes); };
   for (int64_t u = 0; u < whole; u += 32) {
-    const auto fields = [&](int v) {
-      const Bits* const from = numbers + u + v * lanes;
-      _mm_prefetch(reinterpret_cast<const char*>(from) + kPrefetchBytes, _MM_HINT_T1);
-      const __m256i x = load(from);
-      nonfinite = _mm256_or_si256(nonfinite, V::greater(_mm256_and_si256(x, magnitude), below_infinity));
-      return _mm256_andnot_si256(V::greater(x, infinity), V::greater(x, zero));
-    };
-    const uint32_t active = narrow(fields, Bits{});
-    std::memcpy(bits + u / 8, &active, sizeof(active));
+#pragma GCC unroll 4
+    for (int64_t r = 0; r < rows; ++r) {
+      const auto fields = [&](int v) {
+        const __m256i x = load(row(r) + u + v * lanes);
+        nonfinite = _mm256_or_si256(nonfinite, V::greater(_mm256_and_si256(x, magnitude), below_infinity));
+        return _mm256_andnot_si256(V::greater(x, infinity), V::greater(x, zero));
+      };
+      const uint32_t active = narrow(fields, Bits{});
+      std::memcpy(reinterpret_cast<char*>(words + r * stride) + u / 8, &active, sizeof(active));
+    }
   }
-  const int64_t rest = units > whole ? pack_portable<Format>(numbers + whole, units - whole, words + whole / 64) : 0;
-  return rest + (_mm256_testz_si256(nonfinite, nonfinite) ? 0 : count_nonfinite<Format>(numbers, whole));
+  int64_t count = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    if (!_mm256_testz_si256(nonfinite, nonfinite)) count += count_nonfinite<Format>(row(r), whole);
+    if (units > whole) count += pack_portable<Format>(row(r) + whole, units - whole, words + r * stride + whole / 64);
+  }
+  return count;
+}
+
+template <class Format>
+int64_t pack(const char* numbers, int64_t row_bytes, int64_t rows, int64_t units, uint64_t* words, int64_t stride) {
+  int64_t nonfinite = 0;
+  int64_t r = 0;
+  for (; r + kRowStep <= rows; r += kRowStep) {
+    nonfinite += pack_together<Format, kRowStep>(numbers + r * row_bytes, row_bytes, units, words + r * stride, stride);
+  }
+  for (; r < rows; ++r) {
+    nonfinite += pack_together<Format, 1>(numbers + r * row_bytes, row_bytes, units, words + r * stride, stride);
+  }
+  return nonfinite;
 }
 
 uint64_t sum(__m256i x) {
@@ -111,13 +129,15 @@ uint64_t sum(__m256i x) {
   return static_cast<uint64_t>(_mm_cvtsi128_si64(halves)) + static_cast<uint64_t>(_mm_extract_epi64(halves, 1));
 }
 
-void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* result) {
+void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* result,
+               const Ahead& ahead) {
   constexpr int64_t tile = 2;
   static_assert(kRowStep % tile == 0 && kWordStep % 4 == 0, "no tile and no vector is cut");
   const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
                                           0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i nibble = _mm256_set1_epi8(0x0F);
   const __m256i zero = _mm256_setzero_si256();
+  Prefetcher next(ahead);
   for (int64_t i = 0; i < rows; i += tile) {
     for (int64_t j = i; j < rows; j += tile) {
       const uint64_t* a = packed + i * stride;
@@ -127,6 +147,8 @@ void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stri
         const int64_t end = begin + 4 * 31 < words ? begin + 4 * 31 : words;
         __m256i bytes[tile][tile] = {{zero, zero}, {zero, zero}};
         for (int64_t w = begin; w < end; w += 4) {
+          // Four lines in some 60 cycles: less than main memory gives one core.
+          if (w / 4 % 4 == 0) next.step();
 #pragma GCC unroll 2
           for (int64_t r = 0; r < tile; ++r) {
             const __m256i left = load(a + r * stride + w);

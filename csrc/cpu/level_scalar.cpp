@@ -42,7 +42,18 @@ uint64_t distance(const uint64_t* a, const uint64_t* b, int64_t words) {
   return sum;
 }
 
-void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* result) {
+template <class Format>
+int64_t pack(const char* numbers, int64_t row_bytes, int64_t rows, int64_t units, uint64_t* words, int64_t stride) {
+  int64_t nonfinite = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto* row = reinterpret_cast<const typename Format::Bits*>(numbers + r * row_bytes);
+    nonfinite += pack_portable<Format>(row, units, words + r * stride);
+  }
+  return nonfinite;
+}
+
+// Takes far longer than the memory, which need not be asked ahead.
+void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* result, const Ahead&) {
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = i + 1; j < rows; ++j) {
       result[i * rows + j] += distance(packed + i * stride, packed + j * stride, words);
@@ -59,10 +70,10 @@ constexpr bool kFused = false;
 }  // namespace
 
 const Level kScalar = {"scalar",
-                       pack_portable<Float16>,
-                       pack_portable<BFloat16>,
-                       pack_portable<Float32>,
-                       pack_portable<Float64>,
+                       pack<Float16>,
+                       pack<BFloat16>,
+                       pack<Float32>,
+                       pack<Float64>,
                        distances,
                        slogdet_portable<kFused>,
                        kPasses};

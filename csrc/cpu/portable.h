@@ -18,12 +18,35 @@ int64_t count_nonfinite(const typename Format::Bits* numbers, int64_t units) {
   return count;
 }
 
+// Asks for the lines of Ahead in the order in which they will be packed.
+class Prefetcher {
+ public:
+  explicit Prefetcher(const Ahead& ahead) : ahead_(ahead) {}
+
+  // The next line of kRowStep rows, while there are as many rows left.
+  void step() {
+    if (ahead_.rows < kRowStep) return;
+    const char* const at = ahead_.numbers + done_;
+#pragma GCC unroll 4
+    for (int64_t r = 0; r < kRowStep; ++r) __builtin_prefetch(at + r * ahead_.row_bytes, 0, 2);
+    done_ += 64;
+    if (done_ >= ahead_.bytes) {
+      done_ = 0;
+      ahead_.numbers += kRowStep * ahead_.row_bytes;
+      ahead_.rows -= kRowStep;
+    }
+  }
+
+ private:
+  Ahead ahead_;
+  int64_t done_ = 0;
+};
+
 // Units in natural order. Eight 0/1 bytes become eight bits by one multiplication, which adds byte k's bit, shifted
 // to the top byte's bit k, without carries.
 template <class Format>
-int64_t pack_portable(const void* source, int64_t units, uint64_t* words) {
+int64_t pack_portable(const typename Format::Bits* numbers, int64_t units, uint64_t* words) {
   using Bits = typename Format::Bits;
-  const Bits* numbers = static_cast<const Bits*>(source);
   constexpr Bits magnitude_bits = static_cast<Bits>(~Bits{0}) >> 1;
   Bits largest = 0;
   for (int64_t begin = 0; begin < units; begin += 64) {

@@ -52,9 +52,10 @@ def test_the_kernel_is_the_definition_for_every_batch_size(images: int, threads:
     assert torch.equal(kernel_of(x), ops.reference_hamming(x))
 
 
-@pytest.mark.parametrize(("images", "units"), [(3, 140_001), (130, 33_001), (300, 14_001)])
-def test_several_blocks_and_threads_add_up(images: int, units: int, threads: int) -> None:
-    x = normal(images, units, dtype=torch.bfloat16)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("images", "units"), [(3, 140_001), (67, 9_000), (130, 33_001), (300, 14_001)])
+def test_several_blocks_and_threads_add_up(images: int, units: int, dtype: torch.dtype, threads: int) -> None:
+    x = normal(images, units, dtype=dtype)
     # A product of codes is much faster than the definition here, and exact below 2**24.
     codes = (x > 0).float()
     expected = codes @ codes.T + (1 - codes) @ (1 - codes).T
