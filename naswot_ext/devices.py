@@ -16,12 +16,12 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
+from torch.utils._device import DeviceContext
 
 from naswot_ext.errors import NaswotError
 
@@ -72,11 +72,9 @@ def running_on(device: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def building_on(device: str) -> Iterator[None]:
+def building_on(device: str) -> AbstractContextManager[Any]:
     """Modules that are built inside have their parameters on `device`, and are initialised there without waiting."""
-    with torch.device(device), nullcontext() if device == "cpu" else _FilledScalars():
-        yield
+    return torch.device(device) if device == "cpu" else _WithoutCopies(device)
 
 
 def synchronise(device: str) -> None:
@@ -92,18 +90,18 @@ def free_memory(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-class _FilledScalars(TorchFunctionMode):
-    """`torch.tensor(number)` by a fill on the device.
+class _WithoutCopies(DeviceContext):
+    """`with torch.device(...)`, but `torch.tensor(number)` is a fill on the device.
 
-    torch copies it from the host, which waits for all that was launched before; every BatchNorm makes one.
+    torch copies the number from the host, which waits for all that was launched before; every BatchNorm makes one.
+    torch's own class as the base, because a second mode around it would make building a network a fifth slower.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
         # Without a dtype, full would take another than tensor for some numbers.
-        if func is torch.tensor and args and type(args[0]) in (bool, int, float) and kwargs.get("dtype") is not None:
-            return torch.full((), args[0], **kwargs)
-        return func(*args, **kwargs)
+        if func is torch.tensor and args and type(args[0]) in (bool, int, float) and (kwargs or {}).get("dtype"):
+            func, args = torch.full, ((), args[0])
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def _gpu_names() -> dict[str, str]:

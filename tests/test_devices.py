@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from naswot_ext import devices
 from naswot_ext.errors import NaswotError
@@ -282,31 +282,39 @@ def test_a_gpu_that_a_block_runs_on_is_the_current_one(monkeypatch: pytest.Monke
     assert current == ["cuda:1"]
 
 
-class Functions(TorchFunctionMode):
-    """The functions of torch that are called inside."""
+class Operators(TorchDispatchMode):
+    """The names of the operators that torch runs inside."""
 
     def __enter__(self) -> Any:
-        self.called: list[Any] = []
+        self.names: list[str] = []
         return super().__enter__()
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.called.append(func)
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.name())
         return func(*args, **(kwargs or {}))
 
 
-def test_nothing_of_a_network_is_copied_to_the_device_that_it_is_built_on() -> None:
-    with Functions() as plainly, torch.device("meta"):
+def test_the_numbers_of_a_network_are_filled_in_on_the_device_that_it_is_built_on() -> None:
+    with Operators() as plainly, torch.device("meta"):
         nn.BatchNorm2d(3)
-    assert torch.tensor in plainly.called, "BatchNorm's counter is a number of the host"
-    with Functions() as ours, devices.building_on("meta"):
+    assert plainly.names.count("aten::full") == 0
+    with Operators() as ours, devices.building_on("meta"):
         network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Linear(3, 3))
-    assert torch.tensor not in ours.called
+    assert ours.names.count("aten::full") == 1, "BatchNorm's counter"
     assert {tensor.device.type for tensor in network.state_dict().values()} == {"meta"}
     assert network[1].num_batches_tracked.dtype == torch.int64
 
 
+def test_a_device_inside_is_taken_and_the_one_around_it_after() -> None:
+    with devices.building_on("meta"):
+        with torch.device("cpu"):
+            assert nn.BatchNorm2d(2).num_batches_tracked.device.type == "cpu"
+        assert nn.BatchNorm2d(2).num_batches_tracked.device.type == "meta"
+    assert torch.tensor(0, dtype=torch.int64).device.type == "cpu"
+
+
 def test_numbers_become_the_tensors_that_they_are_elsewhere() -> None:
-    with devices._FilledScalars():
+    with devices._WithoutCopies("cpu"):
         for number, dtype in ((0, torch.int64), (2.5, torch.float64), (True, torch.bool), (7, None), (2.5, None)):
             ours = torch.tensor(number, dtype=dtype)
             assert (ours.dtype, ours.shape, ours.item()) == (dtype or ours.dtype, (), number)
