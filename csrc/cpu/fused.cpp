@@ -19,8 +19,6 @@ namespace {
 
 // Numbers of a block of batch_norm_affine, which is read twice: half of a 32 KB L1 cache.
 constexpr int64_t kMomentsBlock = 4096;
-// Lanes that hide the latency of an addition; see passes.h.
-constexpr int64_t kLanes = 256;
 // Numbers of a sum at a time: with its terms in the L1 cache.
 constexpr int64_t kSumBlock = 2048;
 // Bytes of code words that are compared at a time: in the L2 cache.
@@ -73,6 +71,16 @@ Term prepare(const at::Tensor& x, const std::optional<at::Tensor>& affine, const
 void pool_row(const Passes& passes, const Term& term, const float* image, int64_t at, int64_t width, int64_t channels,
               float* out) {
   const Pool& pool = term.pool;
+  if (pool.kernel == 3 && pool.stride == 1 && pool.padding == 1) {
+    const int64_t first = std::max<int64_t>(at - 1, 0);
+    const int64_t count = std::min(at + 2, term.height) - first;
+    const float* rows[3] = {};
+    for (int64_t r = 0; r < count; ++r) rows[r] = image + (first + r) * width * channels;
+    const auto divisor = static_cast<float>(window(pool, at, term.height));
+    const int64_t middle = width > 2 ? channels : 0;
+    passes.pool3(out, rows, count, width, channels, divisor * term.columns[middle], divisor * term.columns[0]);
+    return;
+  }
   std::fill(out, out + width * channels, 0.0f);
   const int64_t top = at * pool.stride - pool.padding;
   for (int64_t y = std::max<int64_t>(top, 0); y < std::min(top + pool.kernel, term.height); ++y) {
@@ -109,7 +117,7 @@ at::Tensor batch_norm_affine_cpu(const at::Tensor& x, const std::optional<at::Te
   check_batch_norm_arguments(x, weight, bias);
   const int64_t channels = x.size(1);
   const int64_t pixels = x.numel() / channels;
-  const int64_t lanes = std::max<int64_t>(kLanes / channels, 1) * channels;
+  const int64_t lanes = std::max<int64_t>(kMomentLanes / channels, 1) * channels;
   const int64_t block = std::max(kMomentsBlock / lanes, int64_t{1}) * (lanes / channels);
   const int64_t blocks = (pixels + block - 1) / block;
   const float* const data = x.const_data_ptr<float>();
@@ -168,17 +176,25 @@ void combine_cpu(at::TensorList terms, const Affines& affines, at::IntArrayRef p
   auto* const bits = words ? reinterpret_cast<uint64_t*>(words->data_ptr<int64_t>()) : nullptr;
   const int64_t words_used = (units + 63) / 64;
   const int64_t block = rows_of_block(row, all.height);
-  const Level& simd = level();
-  const Passes& passes = simd.passes;
+  const Passes& passes = level().passes;
   std::vector<int64_t> counts(all.images, 0);
+  // Where rows are whole words of bits, the last term goes straight to the outputs.
+  const bool direct = row % 64 == 0;
   at::parallel_for(0, all.images, std::max<int64_t>(32768 / units, 1), [&](int64_t first, int64_t last) {
     std::vector<float> scratch(block * row + row);
     float* const total = scratch.data();
     float* const pooled = total + block * row;
     for (int64_t image = first; image < last; ++image) {
+      uint64_t* const code = bits == nullptr ? nullptr : bits + image * words->stride(0);
+      const auto write = [&](const float* before, const float* x, const float* scale, const float* shift, int64_t begin,
+                             int64_t n) {
+        const int64_t at = image * units + begin;
+        counts[image] += passes.finish(before, x, scale, shift, n, sums == nullptr ? nullptr : sums + at,
+                                       positives == nullptr ? nullptr : positives + at,
+                                       code == nullptr ? nullptr : code + begin / 64);
+      };
       for (int64_t begin = 0; begin < all.height; begin += block) {
         const int64_t end = std::min(begin + block, all.height);
-        const int64_t n = (end - begin) * row;
         for (size_t t = 0; t < prepared.size(); ++t) {
           const Term& term = prepared[t];
           const float* const map = term.data + image * term.height * term.width * all.channels;
@@ -189,7 +205,9 @@ void combine_cpu(at::TensorList terms, const Affines& affines, at::IntArrayRef p
               x = pooled;
             }
             float* const out = total + (y - begin) * row;
-            if (term.scale == nullptr && t == 0) {
+            if (direct && t + 1 == prepared.size()) {
+              write(t == 0 ? nullptr : out, x, term.scale, term.shift, y * row, row);
+            } else if (term.scale == nullptr && t == 0) {
               std::memcpy(out, x, row * sizeof(float));
             } else if (term.scale == nullptr) {
               passes.add(out, x, row);
@@ -198,17 +216,9 @@ void combine_cpu(at::TensorList terms, const Affines& affines, at::IntArrayRef p
             }
           }
         }
-        const int64_t at = image * units + begin * row;
-        if (sums != nullptr) std::memcpy(sums + at, total, n * sizeof(float));
-        if (positives != nullptr) passes.rectify(positives + at, total, n);
-        if (bits != nullptr) {
-          counts[image] += simd.pack_float32(total, n, bits + image * words->stride(0) + begin * row / 64);
-        }
+        if (!direct) write(nullptr, total, nullptr, nullptr, begin * row, (end - begin) * row);
       }
-      if (bits != nullptr) {
-        uint64_t* const rest = bits + image * words->stride(0);
-        std::fill(rest + words_used, rest + words->size(1), 0);
-      }
+      if (code != nullptr) std::fill(code + words_used, code + words->size(1), 0);
     }
   });
   if (nonfinite && bits != nullptr) {

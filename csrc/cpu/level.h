@@ -24,13 +24,23 @@ struct Ahead {
 
 constexpr int64_t slogdet_width(int64_t n) { return (n + kWordStep - 1) / kWordStep * kWordStep; }
 
-// Elementwise over n numbers, and the moments of a block; each level gives the same bits.
+// Lanes of a sum over images and pixels: enough to hide the latency of an addition, few enough to be registers.
+constexpr int64_t kMomentLanes = 128;
+
+// The loops of the fused forward pass (passes.h), over n numbers. Each level gives the same bits.
 struct Passes {
-  void (*add)(float* sum, const float* x, int64_t n);                                                   // += x
-  void (*affine)(float* out, const float* x, const float* scale, const float* shift, int64_t n);       // = x * a + b
-  void (*add_affine)(float* sum, const float* x, const float* scale, const float* shift, int64_t n);   // += x * a + b
-  void (*divide)(float* x, const float* columns, float rows, int64_t n);                               // /= rows * c
-  void (*rectify)(float* out, const float* x, int64_t n);                                              // = max(x, 0)
+  void (*add)(float* sum, const float* x, int64_t n);                                                 // += x
+  void (*affine)(float* sum, const float* x, const float* scale, const float* shift, int64_t n);      // = x * a + b
+  void (*add_affine)(float* sum, const float* x, const float* scale, const float* shift, int64_t n);  // += x * a + b
+  void (*divide)(float* x, const float* columns, float rows, int64_t n);                              // /= rows * c
+  // A row of average pooling 3 x 3, stride 1, padding 1, over `count` rows of pixels; divided by `inner`, but by `outer`
+  // in the first and last column.
+  void (*pool3)(float* out, const float* const* rows, int64_t count, int64_t width, int64_t channels, float inner,
+                float outer);
+  // y = before + x * scale + shift (without `before`, or scale and shift, where null), written to each output that is
+  // not null: y, max(y, 0) and ceil(n / 64) words of bits y > 0. Returns the number of NaN and infinite y, if `words`.
+  int64_t (*finish)(const float* before, const float* x, const float* scale, const float* shift, int64_t n, float* sum,
+                    float* rectified, uint64_t* words);
   // Over `pixels` x `channels` numbers: means, and sums of squared differences from them. `scratch`: 2 * lanes.
   void (*moments)(const float* x, int64_t pixels, int64_t channels, int64_t lanes, float* scratch, float* mean,
                   float* squares);

@@ -27,13 +27,31 @@
 #pragma GCC target("avx2,fma")
 #endif
 #include "../slogdet.h"
-#include "passes.h"
 #include "portable.h"
 
 namespace naswot {
 namespace {
 
 __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+template <class T>
+uint16_t positive_bits(const T& line) {
+  const auto half = [](__m256i x) {
+    const __m256i infinity = _mm256_set1_epi32(Float32::infinity);
+    const __m256i positive = _mm256_cmpgt_epi32(x, _mm256_setzero_si256());
+    return _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_andnot_si256(_mm256_cmpgt_epi32(x, infinity), positive)));
+  };
+  const char* const p = reinterpret_cast<const char*>(&line);
+  return static_cast<uint16_t>(half(load(p)) | half(load(p + 32)) << 8);
+}
+
+}  // namespace
+}  // namespace naswot
+
+#include "passes.h"
+
+namespace naswot {
+namespace {
 
 template <class Bits>
 struct Vector;

@@ -27,8 +27,21 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vpopcntdq")
 #endif
 #include "../slogdet.h"
-#include "passes.h"
 #include "portable.h"
+
+namespace naswot {
+namespace {
+
+template <class T>
+uint16_t positive_bits(const T& line) {
+  const __m512i x = _mm512_loadu_si512(&line);
+  return _mm512_cmplt_epu32_mask(_mm512_sub_epi32(x, _mm512_set1_epi32(1)), _mm512_set1_epi32(Float32::infinity));
+}
+
+}  // namespace
+}  // namespace naswot
+
+#include "passes.h"
 
 namespace naswot {
 namespace {

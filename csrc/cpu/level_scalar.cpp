@@ -14,8 +14,22 @@
 
 #include "../formats.h"
 #include "level.h"
-#include "passes.h"
 #include "portable.h"
+
+namespace naswot {
+namespace {
+
+template <class T>
+uint16_t positive_bits(const T& line) {
+  uint16_t bits = 0;
+  for (int i = 0; i < 16; ++i) bits |= static_cast<uint16_t>(line[i] - 1 < Float32::infinity) << i;
+  return bits;
+}
+
+}  // namespace
+}  // namespace naswot
+
+#include "passes.h"
 
 namespace naswot {
 namespace {
