@@ -2,16 +2,16 @@
 // signs is in hamming.cu.
 //
 //   step        instructions                          identity
-//   moments     fp64 add and fma, 3 a number          shifted by one of the channel's own numbers k, the sums of x - k and
-//                                                     (x - k)^2 lose to cancellation at most log2(n) of their 53 bits,
-//                                                     because (mean - k)^2 <= n * variance
+//   moments     fp64 add and fma, 3 a number          shifted by k, one of the channel's own n numbers, the sums of
+//                                                     x - k and (x - k)^2 lose at most log2(n) of 53 bits to
+//                                                     cancellation, because (mean - k)^2 <= n * variance
 //   sum         16-byte loads and stores, fp32 mul    rounded apart: x * scale, then + shift, then + the next term
 //               and add without fma
 //   bits        setp, vote.ballot                     a warp's 32 votes are a word; order: see naswot.h
 //
-// Both are limited by memory: bytes of the terms once and of the outputs once. A warp sums 512 units, 16 a thread: 64 bytes
-// of float32 terms on the way for each of an SM's 1024 or more threads. The work an SM can do in the time of 18.5 bytes
-// a clock (4.3 TB/s over 132 SMs at 1.75 GHz): 27 instructions for each float32 number read, 14 fp64 ones.
+// Both are limited by memory: bytes of the terms once and of the outputs once. A warp sums 512 units, 16 a thread: 64
+// bytes of float32 terms on the way for each of an SM's 768 threads. At 18.5 bytes a clock (4.3 TB/s over 132 SMs at
+// 1.75 GHz) an SM has time for 27 instructions, or 14 of fp64, for each float32 number that it reads.
 #include <ATen/ops/empty.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -135,8 +135,8 @@ __device__ __forceinline__ void reduce(Moments (&moments)[n], Moments (*shared)[
 // Block (x, y): the x-th part of channel y. partial: [parts, channels].
 template <class T, int n>
 __global__ void __launch_bounds__(kMomentThreads)
-    plane_moments_kernel(const T* __restrict__ x, int64_t images, int64_t channels, int64_t area, IntDivider<uint32_t> row,
-                         Moments* __restrict__ partial) {
+    plane_moments_kernel(const T* __restrict__ x, int64_t images, int64_t channels, int64_t area,
+                         IntDivider<uint32_t> row, Moments* __restrict__ partial) {
   __shared__ Moments shared[kMomentThreads][1];
   const T* const plane = x + blockIdx.y * area;
   const double k = to_float(*plane);
@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(kMomentThreads)
   for (int e = 0; e < n; ++e) partial[blockIdx.x * channels + (first + threadIdx.x) * n + e] = moments[e];
 }
 
-// A warp a channel: the parts, then scale and shift. `count` numbers in the channel, `next` from its first to the next's.
+// A warp a channel: the parts, then scale and shift. A channel has `count` numbers, the next one's are `next` further.
 template <class T>
 __global__ void __launch_bounds__(kMomentThreads)
     affine_kernel(const Moments* __restrict__ partial, int parts, int64_t channels, double count,
@@ -320,8 +320,9 @@ struct Window {
 __device__ __forceinline__ Window window(const Term& term, int at, int size) {
   const int begin = at * term.stride - term.padding;
   const int end = begin + term.kernel;
-  Window w = {begin > 0 ? begin : 0, end < size ? end : size, 0};
-  w.count = term.count_include_pad != 0 ? (end < size + term.padding ? end : size + term.padding) - begin : w.end - w.begin;
+  const int padded_end = end < size + term.padding ? end : size + term.padding;
+  Window w = {begin > 0 ? begin : 0, end < size ? end : size, padded_end - begin};
+  if (term.count_include_pad == 0) w.count = w.end - w.begin;
   return w;
 }
 
@@ -425,8 +426,8 @@ __device__ __forceinline__ void scale(const Sum& all, const float* scales, uint3
   for (int e = 0; e < n; ++e) x[e] = __fadd_rn(__fmul_rn(x[e], factor[e]), shift[e]);
 }
 
-// Grid: warps for the tiles of an image, and the images. A thread has kNumbers / n groups of n units; all that it reads of
-// tensors that it also writes it reads before.
+// Grid: warps for the tiles of an image, and the images. A thread has kNumbers / n groups of n units; what it reads of
+// tensors that it also writes, it reads before.
 template <class T, bool channels_last, int n>
 __global__ void __launch_bounds__(kCombineThreads, kCombineBlocks) combine_kernel(const __grid_constant__ Sum all) {
   constexpr int groups = kNumbers / n;

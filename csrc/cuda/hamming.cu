@@ -11,11 +11,12 @@
 //   sum         partial distances of every block to         int64 sums of integers, so the order does not matter
 //               memory, a second small kernel adds them
 //
-// The two floors of B = 128 float32 rows of D = 2^20 units on an H200 (132 SMs, 1.75 GHz, 4.3 TB/s as copies measure):
-// bytes: 4 B D = 537 MB, 125 us (bfloat16: 62 us). Arithmetic: 7 instructions a number and 1 of loads, addresses and
-// checks, at 128 lanes a clock and SM: 36 us (bfloat16, 4.5 a number: 20 us); BMMA: 80 for 256 units of all pairs, 2480 a
-// quarter of an SM, which 125 us would leave 88 clocks each. So memory is the limit, if enough of it is in flight: each of
-// an SM's 512 threads keeps 8 loads of 16 bytes on the way, 64 KB an SM, also while it waits and multiplies.
+// The two floors of B = 128 float32 rows of D = 2^20 units on an H200 (132 SMs, 1.75 GHz, 4.3 TB/s as copies measure).
+// Bytes: 4 B D = 537 MB, 125 us (bfloat16: 62 us). Arithmetic: 7 instructions a number and 1 for loads, addresses and
+// checks, 128 lanes a clock and SM: 36 us (bfloat16, 4.5 a number: 20 us); BMMA: 80 for 256 units of all pairs, 620 on
+// each quarter of an SM, and in 125 us there are 350 clocks for each of them. So memory is the limit, if enough of it is
+// on the way: each of an SM's 512 threads keeps 4 to 8 loads of 16 bytes in flight, 32 to 64 KB an SM, also while it
+// waits and multiplies.
 //
 // Bits of a word stand for units in an order that is the same for all rows, which is all that distances need: a thread
 // makes whole words of what it loads, and no warp votes.
@@ -145,10 +146,11 @@ struct Source {
 };
 
 // Words of the steps [begin, end) of the rows first_row + kGroupRows * group: emit(step, row, words) by each thread,
-// then finish() by all at the end of a step. Returns the number of NaN and infinities that the thread saw.
+// then finish() by all at the end of a step. The words of rows past the last mean nothing. Returns the number of NaN
+// and infinities that the thread saw.
 template <class Format, class Emit, class Finish>
-__device__ __forceinline__ uint32_t walk(const Source& source, int64_t first_row, int groups, int64_t begin, int64_t end,
-                                         const Emit& emit, const Finish& finish) {
+__device__ __forceinline__ uint32_t walk(const Source& source, int64_t first_row, int groups, int64_t begin,
+                                         int64_t end, const Emit& emit, const Finish& finish) {
   using L = Lanes<Format>;
   using Bits = typename Format::Bits;
   const int lane = threadIdx.x % kLanes;
@@ -185,10 +187,6 @@ __device__ __forceinline__ uint32_t walk(const Source& source, int64_t first_row
             refill(ring[half], next + half * kHalfRing * kLanes, valid);
           }
         }
-        if (row >= source.rows) {
-#pragma unroll
-          for (int w = 0; w < L::words; ++w) words[w] = 0;
-        }
         emit(step, row, words);
       }
       finish();
@@ -204,7 +202,8 @@ __device__ __forceinline__ uint32_t walk(const Source& source, int64_t first_row
 #pragma unroll 8
         for (int bit = 0; bit < 32; ++bit) {
           const int64_t unit = step * L::units + (w * 32 + bit) * kLanes + lane;
-          const Bits x = row < source.rows && unit < source.units ? __ldg(numbers + row * source.stride + unit) : Bits{0};
+          const bool valid = row < source.rows && unit < source.units;
+          const Bits x = valid ? __ldg(numbers + row * source.stride + unit) : Bits{0};
           words[w] |= (static_cast<Bits>(x - 1) < Format::infinity ? 1u : 0u) << bit;
           nonfinite += static_cast<Bits>(x & Format::infinity) == Format::infinity ? 1u : 0u;
         }
@@ -359,7 +358,7 @@ __global__ void __launch_bounds__(kFinishWarps* kWarp)
   const int64_t row = band * kBand + P::left(lane, i);
   const int64_t column = (band + k) % kBands * kBand + warp / kBands * kStrip + P::right(lane, i);
   if (row >= kernel.rows || column >= kernel.rows) return;
-  if (k == 0 && row > column) return;                        // within a band both orders are there
+  if (k == 0 && row > column) return;                    // within a band both orders are there
   if (k == kDiagonal - 1 && band >= kBands / 2) return;  // bands 4 apart meet twice
   kernel.add(row, column, weight * (units - distance));
 }
@@ -383,34 +382,42 @@ __global__ void __launch_bounds__(kThreads)
   add_nonfinite(count, nonfinite);
 }
 
-// Codes that are packed: rows of `stride` words of 32 bits, compared in chunks.
+// Codes that are packed: rows of `stride` words of 32 bits, compared in chunks. Rows begin at multiples of 8 bytes.
 struct Words {
   const uint32_t* words;
   int64_t rows, stride, chunks;
-  bool aligned;  // rows begin at multiples of 16 bytes
 };
-constexpr int kChunk = 16;  // words; all rows of a tile are a vector for each thread
+constexpr int kChunk = 16;  // words
 constexpr int kAhead = 4;   // chunks on the way
-static_assert(kTile * kChunk == 4 * kThreads);
 static_assert(kChunk * 32 == kWordsStep * 64, "words come in whole chunks");
 
-// This thread's part of a chunk of the tile that begins at row `first`.
-__device__ __forceinline__ uint4 load(const Words& source, int64_t first, int64_t chunk, int64_t end) {
+// A thread's part of a chunk of a tile: 4 threads side by side read 32 bytes of a row, then the next 32.
+struct Part {
+  uint2 halves[2];
+};
+static_assert(kTile * kChunk * 4 == kThreads * sizeof(Part));
+
+// Where there is nothing to read, what was there stays; as in refill().
+__device__ __forceinline__ void fetch(const Words& source, int64_t first, int64_t chunk, int64_t end, Part& part) {
   const int64_t row = first + threadIdx.x / 4;
-  if (row >= source.rows || chunk >= end) return {0, 0, 0, 0};
-  const uint32_t* const words = source.words + row * source.stride + chunk * kChunk + threadIdx.x % 4 * 4;
-  if (source.aligned) return __ldg(reinterpret_cast<const uint4*>(words));
-  return {__ldg(words), __ldg(words + 1), __ldg(words + 2), __ldg(words + 3)};
+  if (row >= source.rows || chunk >= end) return;
+  const auto* const from = reinterpret_cast<const uint2*>(source.words + row * source.stride + chunk * kChunk);
+  part.halves[0] = __ldg(from + threadIdx.x % 4);
+  part.halves[1] = __ldg(from + threadIdx.x % 4 + kChunk / 4);
 }
 
-__device__ __forceinline__ void stage(const uint4& vector, Codes<kChunk>& codes, int* ones) {
+__device__ __forceinline__ void stage(const Part& part, Codes<kChunk>& codes, int* ones) {
   const int row = threadIdx.x / 4;
-  const int word = threadIdx.x % 4 * 4;
-  codes.at(row, word) = vector.x;
-  codes.at(row, word + 1) = vector.y;
-  codes.at(row, word + 2) = vector.z;
-  codes.at(row, word + 3) = vector.w;
-  atomicAdd(ones + row, __popc(vector.x) + __popc(vector.y) + __popc(vector.z) + __popc(vector.w));
+  int set = 0;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int word = threadIdx.x % 4 * 2 + half * kChunk / 2;
+    const uint2 pair = part.halves[half];
+    codes.at(row, word) = pair.x;
+    codes.at(row, word + 1) = pair.y;
+    set += __popc(pair.x) + __popc(pair.y);
+  }
+  atomicAdd(ones + row, set);
 }
 
 // Up to 128 rows. Block x: a range of chunks. partial: [blocks, kEntries].
@@ -422,15 +429,15 @@ __global__ void __launch_bounds__(kThreads, 1) tile_kernel(const Words source, i
   if (threadIdx.x < kTile) ones[threadIdx.x] = 0;
   __syncthreads();
   Pairs<kDiagonal> pairs;
-  uint4 ring[kAhead];
+  Part ring[kAhead] = {};
 #pragma unroll
-  for (int k = 0; k < kAhead; ++k) ring[k] = load(source, 0, begin + k, end);
+  for (int k = 0; k < kAhead; ++k) fetch(source, 0, begin + k, end, ring[k]);
   for (int64_t chunk = begin; chunk < end; chunk += kAhead) {
 #pragma unroll
     for (int k = 0; k < kAhead; ++k) {
-      // Past the end the chunks are zero and add nothing.
+      if (chunk + k >= end) break;
       stage(ring[k], codes[k % 2], ones);
-      ring[k] = load(source, 0, chunk + k + kAhead, end);
+      fetch(source, 0, chunk + k + kAhead, end, ring[k]);
       __syncthreads();
       pairs.add(codes[k % 2], codes[k % 2]);
     }
@@ -458,14 +465,16 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   __syncthreads();
   P pairs;
-  uint4 next_rows = load(source, first_row, begin, end);
-  uint4 next_columns = load(source, first_column, begin, end);
+  Part next_rows = {};
+  Part next_columns = {};
+  fetch(source, first_row, begin, end, next_rows);
+  fetch(source, first_column, begin, end, next_columns);
   int buffer = 0;
   for (int64_t chunk = begin; chunk < end; ++chunk) {
     stage(next_rows, rows[buffer], row_ones);
     stage(next_columns, columns[buffer], column_ones);
-    next_rows = load(source, first_row, chunk + 1, end);
-    next_columns = load(source, first_column, chunk + 1, end);
+    fetch(source, first_row, chunk + 1, end, next_rows);
+    fetch(source, first_column, chunk + 1, end, next_columns);
     __syncthreads();
     pairs.add(rows[buffer], columns[buffer]);
     buffer ^= 1;
@@ -525,8 +534,8 @@ void compare(at::Tensor& kernel, const Words& words, int64_t units, int64_t weig
   const int64_t blocks = std::max({int64_t{1}, least, std::min(words.chunks / 16, shared)});
   TORCH_CHECK_VALUE(blocks <= kMostBlocks, "The CUDA kernel takes at most ", kMostBlocks * kMostUnits,
                     " units an image, got ", units, ". Use fewer at a time.");
-  tiles_kernel<<<dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(tiles), static_cast<unsigned>(blocks)), kThreads,
-                 0, stream>>>(words, units, weight, entries_of(kernel));
+  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(tiles), static_cast<unsigned>(blocks));
+  tiles_kernel<<<grid, kThreads, 0, stream>>>(words, units, weight, entries_of(kernel));
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
@@ -542,8 +551,8 @@ void accumulate(at::Tensor& kernel, const Rows& rows, unsigned long long* nonfin
     const int64_t steps = divide_up(rows.units, L::units);
     const int64_t blocks = std::max(std::min(steps, processors), divide_up(rows.units, kMostUnits));
     const at::Tensor partial = at::empty({blocks, kEntries}, kernel.options().dtype(at::kInt));
-    accumulate_kernel<Format><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(source, steps,
-                                                                                     partial.data_ptr<int>(), nonfinite);
+    accumulate_kernel<Format>
+        <<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(source, steps, partial.data_ptr<int>(), nonfinite);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
     finish(kernel, partial, rows.units, 1, stream);
     return;
@@ -558,7 +567,7 @@ void accumulate(at::Tensor& kernel, const Rows& rows, unsigned long long* nonfin
   pack_kernel<Format><<<dim3(static_cast<unsigned>(groups), static_cast<unsigned>(blocks)), kThreads, 0, stream>>>(
       source, steps, row_words, words, nonfinite);
   C10_CUDA_KERNEL_LAUNCH_CHECK();
-  compare(kernel, Words{words, rows.count, row_words, chunks, true}, rows.units, 1, stream);
+  compare(kernel, Words{words, rows.count, row_words, chunks}, rows.units, 1, stream);
 }
 
 }  // namespace
@@ -589,12 +598,10 @@ void hamming_words_cuda(at::Tensor& kernel, const at::Tensor& words, int64_t uni
   if (units == 0) return;
   const c10::cuda::CUDAGuard guard(kernel.device());
   mark_changed(kernel, std::nullopt);
-  const void* const data = words.const_data_ptr();
-  const int64_t stride = words.size(0) == 1 ? 0 : 2 * words.stride(0);
-  compare(kernel,
-          Words{static_cast<const uint32_t*>(data), words.size(0), stride, words.size(1) / kWordsStep,
-                reinterpret_cast<uintptr_t>(data) % 16 == 0},
-          units, weight, c10::cuda::getCurrentCUDAStream().stream());
+  const auto* const data = static_cast<const uint32_t*>(words.const_data_ptr());
+  const int64_t stride = 2 * words.stride(0);
+  compare(kernel, Words{data, words.size(0), stride, words.size(1) / kWordsStep}, units, weight,
+          c10::cuda::getCurrentCUDAStream().stream());
 }
 
 }  // namespace naswot
