@@ -325,58 +325,67 @@ class Plan:
         options: dict[str, Any] = {"dtype": torch.int64, "device": images.device}
         words = torch.empty(count, self._width, **options)
         kernel, nonfinite = torch.zeros(count, count, **options), torch.zeros(1, **options)
-        uses = self._uses.copy()
         maps: dict[tuple[Node, bool], Tensor] = {}
+        uses = self._uses.copy()
+        dead: dict[tuple[int, ...], list[Tensor]] = {}
 
-        def take(node: Node, positive: bool) -> tuple[Tensor, bool]:
-            """A map and whether this was the last time that it is read."""
-            uses[node, positive] -= 1
-            last = not uses[node, positive]
-            return (maps.pop if last else maps.__getitem__)((node, positive)), last
+        def take(node: Node) -> tuple[Tensor, bool]:
+            """The map of a node, and whether this is the last time that it is read and its memory is ours."""
+            key = _map_of(node)
+            uses[key] -= 1
+            if uses[key]:
+                return maps[key], False
+            return maps.pop(key), key != (self._input, False)
+
+        def reuse(x: Tensor) -> None:
+            kept = dead.setdefault(x.shape[1:], [])
+            if len(kept) < _KEPT:
+                kept.append(x)
+
+        def new(shape: tuple[int, int, int]) -> Tensor:
+            if dead.get(shape):
+                return dead[shape].pop()
+            return torch.empty((count, *shape), dtype=images.dtype, device=images.device, memory_format=layout)
 
         with torch.no_grad():
-            for step in self._steps:
-                node = step.node
+            for node, sum_terms in self._steps:
                 if node.kind == "input":
                     maps[node, False] = images.contiguous(memory_format=layout)
                 elif node.kind == "zero":
-                    empty = torch.zeros(count, *node.shape, dtype=images.dtype, device=images.device)
-                    maps[node, False] = empty.contiguous(memory_format=layout)
+                    maps[node, False] = new(node.shape).zero_()
                 elif node.kind == "conv":
-                    x, _ = take(*_map_of(node.sources[0]))
+                    x, last = take(node.sources[0])
                     maps[node, False] = torch.conv2d(x, *node.options).contiguous(memory_format=layout)
-                    del x
-                if not step.terms:
+                    if last:
+                        reuse(x)
+                if not sum_terms:
                     continue
-                terms, affines, spare = [], [], []
-                for term in step.terms:
-                    x, last = take(*_map_of(term.base))
+                terms, affines, pooled = [], [], []
+                for term in sum_terms:
+                    x, last = take(term.base)
                     terms.append(x)
                     affines.append(ops.batch_norm_affine(x, *term.norm.options) if term.norm else None)
-                    # The memory of a convolution's result that nothing else reads; a pooled map's neighbours are read.
-                    if last and term.base.kind == "conv" and not term.pool.kernel:
-                        spare.append(x)
+                    # The neighbours of a pooled map's number are read after it.
+                    if last and term.pool.kernel:
+                        pooled.append(x)
+                    elif last:
+                        reuse(x)
                 outputs: list[Tensor | None] = [None, None]
                 for positive in (False, True):
                     if uses[node, positive] and (node, positive) not in maps:
-                        like = spare.pop() if spare else None
-                        if like is None:
-                            like = torch.empty(
-                                (count, *node.shape), dtype=images.dtype, device=images.device, memory_format=layout
-                            )
-                        outputs[positive] = maps[node, positive] = like
+                        outputs[positive] = maps[node, positive] = new(node.shape)
                 columns = self._columns.get(node)
-                ops.combine(
-                    terms,
-                    affines,
-                    [term.pool for term in step.terms],
-                    *outputs,
-                    None if columns is None else words[:, columns[0] : columns[1]],
-                    nonfinite,
-                )
+                code = None if columns is None else words[:, columns[0] : columns[1]]
+                ops.combine(terms, affines, [term.pool for term in sum_terms], *outputs, code, nonfinite)
+                for x in pooled:
+                    reuse(x)
             for first, last, units, weight in self._groups:
                 ops.hamming_words_(kernel, words[:, first:last], units, weight)
         return kernel, nonfinite
+
+
+# Dead maps of one shape whose memory is kept for the next ones: a node has two outputs.
+_KEPT = 2
 
 
 def _words(units: int) -> int:
