@@ -50,8 +50,8 @@ struct Level {
   const char* name;
 
   // Each row's `units` numbers to ceil(units / 64) words, bit set where the number is > 0; unused bits are zero.
-  // Rows of numbers are `row_bytes` bytes apart, rows of words `stride` words. The order of bits is the level's own, the
-  // same for every row. Returns the number of NaN and infinities.
+  // Rows of numbers are `row_bytes` bytes apart, rows of words `stride` words. The order of bits is the level's own,
+  // the same for every row. Returns the number of NaN and infinities.
   using Pack = int64_t (*)(const char* numbers, int64_t row_bytes, int64_t rows, int64_t units, uint64_t* words,
                            int64_t stride);
   Pack pack_rows_float16;
@@ -63,8 +63,8 @@ struct Level {
     return pack_rows_float32(reinterpret_cast<const char*>(numbers), 0, 1, units, words, 0);
   }
 
-  // distances[i * rows + j] += Hamming distance of packed rows i and j, `words` words each and `stride` words apart, for
-  // i < j at least (what lies on and below the diagonal is not to be read). `ahead` is prefetched by and by.
+  // distances[i * rows + j] += Hamming distance of packed rows i and j, `words` words each and `stride` words apart,
+  // for i < j at least (what lies on and below the diagonal is not to be read). `ahead` is prefetched by and by.
   void (*distances_while)(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* distances,
                           const Ahead& ahead);
 
