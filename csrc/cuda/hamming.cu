@@ -14,9 +14,9 @@
 // The two floors of B = 128 float32 rows of D = 2^20 units on an H200 (132 SMs, 1.75 GHz, 4.3 TB/s as copies measure).
 // Bytes: 4 B D = 537 MB, 125 us (bfloat16: 62 us). Arithmetic: 7 instructions a number and 1 for loads, addresses and
 // checks, 128 lanes a clock and SM: 36 us (bfloat16, 4.5 a number: 20 us); BMMA: 80 for 256 units of all pairs, 620 on
-// each quarter of an SM, and in 125 us there are 350 clocks for each of them. So memory is the limit, if enough of it is
-// on the way: each of an SM's 512 threads keeps 4 to 8 loads of 16 bytes in flight, 32 to 64 KB an SM, also while it
-// waits and multiplies.
+// each quarter of an SM, and in 125 us there are 350 clocks for each of them. So memory is the limit, if enough of it
+// is on the way: each of an SM's 512 threads keeps 4 to 8 loads of 16 bytes in flight, 32 to 64 KB an SM, also while
+// it waits and multiplies.
 //
 // Bits of a word stand for units in an order that is the same for all rows, which is all that distances need: a thread
 // makes whole words of what it loads, and no warp votes.
