@@ -91,7 +91,7 @@ class Pending(NamedTuple):
 
     kernel: Tensor  # K, int64 [B, B]
     nonfinite: Tensor  # int64 [1], how many pre-activations are NaN or infinite
-    count: Count
+    facts: Count
     model: str  # its class, for messages
 
 
@@ -165,7 +165,7 @@ class ActivationKernel:
         pending = _launch(self._model, _images(batch), self._device, self._options)
         if error := _nonfinite(pending):
             raise error
-        self._result = pending.kernel, pending.count
+        self._result = pending.kernel, pending.facts
         return pending.kernel
 
     @property
@@ -257,7 +257,7 @@ def finish(pending: Sequence[Pending]) -> list[Score | NaswotError]:
     values = torch.stack([logabsdet, nonfinite.to(torch.float64)]).tolist()
     results: list[Score | NaswotError] = []
     for each, value, bad in zip(pending, *values, strict=True):
-        results.append(_not_finite(each.model, int(bad)) if bad else Score(value, **each.count._asdict()))
+        results.append(_not_finite(each.model, int(bad)) if bad else Score(value, **each.facts._asdict()))
     return results
 
 
@@ -351,9 +351,7 @@ def _options(activations: Collection[str] | None, batchnorm: str, ignore: Sequen
     return _Options(wanted, batchnorm, tuple(ignore))
 
 
-def _launch(
-    model: nn.Module, inputs: forward.Inputs, device: str | torch.device | None, options: _Options
-) -> Pending:
+def _launch(model: nn.Module, inputs: forward.Inputs, device: str | torch.device | None, options: _Options) -> Pending:
     name = type(model).__name__
     plan = _plan(model, inputs, options)
     if plan is not None:

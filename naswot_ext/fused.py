@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -67,6 +68,9 @@ class Graph:
     """The values of a network in the order in which it makes them."""
 
     nodes: list[Node] = field(default_factory=list)
+    rectified: list[Node] = field(
+        default_factory=list
+    )  # of each application of a rectifier, in turn, what it rectified
 
     def add(self, kind: str, shape: tuple[int, int, int], *sources: Node, options: Any = None) -> Value:
         """A new value."""
@@ -169,6 +173,7 @@ def _relu(input: Any, inplace: bool = False) -> Value:
     while x.kind == "relu":
         x = x.sources[0]
     x.rectified += 1
+    graph.rectified.append(x)
     return Value(graph, x) if x.kind == "zero" else graph.add("relu", x.shape, x)
 
 
@@ -249,7 +254,7 @@ def trace(model: nn.Module, images: Tensor) -> Plan | None:
     # Whatever goes wrong on symbols is said, if it is wrong at all, by the plain forward pass.
     except Exception:
         return None
-    return Plan(graph) if any(node.rectified for node in graph.nodes) else None
+    return Plan(graph) if graph.rectified else None
 
 
 @contextlib.contextmanager
@@ -264,6 +269,10 @@ def _untouched(modules: Sequence[nn.Module]) -> Iterator[None]:
     finally:
         for module in training:
             module.__dict__["training"] = True
+
+
+# What `combine` makes, by itself or with what is added to it.
+_SUMS = ("add", "norm", "pool")
 
 
 class _Term(NamedTuple):
@@ -295,15 +304,16 @@ class Plan:
 
     def __init__(self, graph: Graph) -> None:
         self._input = graph.nodes[0]
-        rectified = [node for node in graph.nodes if node.rectified]
-        self.units = sum(math.prod(node.shape) * node.rectified for node in rectified)
-        self.applications = sum(node.rectified for node in rectified)
+        self._rectified = graph.rectified
+        self.units = sum(math.prod(node.shape) for node in graph.rectified)
+        self.applications = len(graph.rectified)
         self._steps = _live_steps(graph)
         # Code words of all values in one buffer, those that are rectified equally often side by side.
         self._columns: dict[Node, tuple[int, int]] = {}
         self._groups: list[tuple[int, int, int, int]] = []  # first column, last column, units, how often
         width = 0
-        for weight, nodes in itertools.groupby(sorted(rectified, key=lambda n: n.rectified), lambda n: n.rectified):
+        rectified = sorted(set(graph.rectified), key=lambda node: (node.rectified, node.index))
+        for weight, nodes in itertools.groupby(rectified, lambda node: node.rectified):
             first, units = width, 0
             for node in nodes:
                 units += math.prod(node.shape)
@@ -320,11 +330,30 @@ class Plan:
 
         `images` are float [B, C, H, W], of the shape that was traced; no gradient is recorded.
         """
+        words, nonfinite = self._codes(images)
+        kernel = torch.zeros(len(images), len(images), dtype=torch.int64, device=images.device)
+        for first, last, units, weight in self._groups:
+            ops.hamming_words_(kernel, words[:, first:last], units, weight)
+        return kernel, nonfinite
+
+    def codes(self, images: Tensor) -> list[Tensor]:
+        """The codes themselves, bool [B, H, W, C], of each application in turn: to compare them, on the CPU."""
+        words, _ = self._codes(images)
+        bits = torch.from_numpy(np.unpackbits(words.numpy().view(np.uint8), axis=1, bitorder="little")).bool()
+        codes = []
+        for node in self._rectified:
+            channels, height, width = node.shape
+            first = 64 * self._columns[node][0] if node in self._columns else 0
+            code = bits[:, first : first + math.prod(node.shape)] & (node in self._columns)
+            codes.append(code.reshape(len(images), height, width, channels))
+        return codes
+
+    def _codes(self, images: Tensor) -> tuple[Tensor, Tensor]:
         layout = torch.channels_last if images.device.type == "cpu" else torch.contiguous_format
         count = len(images)
         options: dict[str, Any] = {"dtype": torch.int64, "device": images.device}
-        words = torch.empty(count, self._width, **options)
-        kernel, nonfinite = torch.zeros(count, count, **options), torch.zeros(1, **options)
+        # Not of no width at all: the strides of an empty tensor say nothing of its rows.
+        words, nonfinite = torch.empty(count, max(self._width, 8), **options), torch.zeros(1, **options)
         maps: dict[tuple[Node, bool], Tensor] = {}
         uses = self._uses.copy()
         dead: dict[tuple[int, ...], list[Tensor]] = {}
@@ -370,18 +399,18 @@ class Plan:
                         pooled.append(x)
                     elif last:
                         reuse(x)
-                outputs: list[Tensor | None] = [None, None]
-                for positive in (False, True):
-                    if uses[node, positive] and (node, positive) not in maps:
-                        outputs[positive] = maps[node, positive] = new(node.shape)
+                for key in ((node, False), (node, True)):
+                    if uses[key] and key not in maps:
+                        maps[key] = new(node.shape)
+                # The map of a convolution is there already, and only read.
+                total = maps.get((node, False)) if node.kind in _SUMS else None
                 columns = self._columns.get(node)
                 code = None if columns is None else words[:, columns[0] : columns[1]]
-                ops.combine(terms, affines, [term.pool for term in sum_terms], *outputs, code, nonfinite)
+                pools = [term.pool for term in sum_terms]
+                ops.combine(terms, affines, pools, total, maps.get((node, True)), code, nonfinite)
                 for x in pooled:
                     reuse(x)
-            for first, last, units, weight in self._groups:
-                ops.hamming_words_(kernel, words[:, first:last], units, weight)
-        return kernel, nonfinite
+        return words, nonfinite
 
 
 # Dead maps of one shape whose memory is kept for the next ones: a node has two outputs.
@@ -426,7 +455,7 @@ def _live_steps(graph: Graph) -> list[_Step]:
         if node not in live:
             continue
         terms = []
-        if node.kind in ("add", "norm", "pool"):
+        if node.kind in _SUMS:
             terms = _terms(node)
         elif node.rectified:
             # The map of a convolution or of the input; its codes and its positive part are made of it.

@@ -131,7 +131,9 @@ def combine(
         NaswotError: a wrong shape, dtype, layout or device.
     """
     try:
-        torch.ops.naswot.combine(terms, affines, [x for pool in pools for x in pool], total, rectified, words, nonfinite)
+        torch.ops.naswot.combine(
+            terms, affines, [x for pool in pools for x in pool], total, rectified, words, nonfinite
+        )
     except (ValueError, NotImplementedError) as error:
         raise _explained(error, **{f"terms[{i}]": x for i, x in enumerate(terms)}, words=words) from None
 

@@ -6,6 +6,7 @@ shard, in any order and any company, on the same device type and number of threa
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import math
 import os
@@ -27,7 +28,7 @@ from naswot_ext.datasets import load_batch
 from naswot_ext.errors import NaswotError
 from naswot_ext.fingerprint import fingerprint
 from naswot_ext.forward import read_device
-from naswot_ext.ops import build_info
+from naswot_ext.ops import build_info, keep_freed_memory
 from naswot_ext.partial import partial_file
 from naswot_ext.precision import cast, numerics
 from naswot_ext.provenance import read_provenance, read_table, software, write_table
@@ -98,7 +99,7 @@ def score_architectures(
         raise NaswotError(f"in_flight is {in_flight}: at least 1 network must be under way.")
     read_device(device)
     search_space, scorer, dtype = SPACES.get(space), PROXIES.get(proxy), cast(precision, device)
-    torch.set_num_threads(threads)
+    prepare_process(threads)
     facts: dict[str, Any] = {
         "space": space,
         "proxy": proxy,
@@ -126,6 +127,17 @@ def score_architectures(
             partial.append(rows)
             done.show(partial.rows)
         write_table(partial.table(COLUMNS), output, **facts)
+
+
+def prepare_process(threads: int) -> None:
+    """Make this process one that scores: `threads` threads of the CPU, and no time lost on memory or garbage.
+
+    The memory of a network's maps is kept for the next network's, and Python's garbage collector no longer walks
+    through what the imports left, which took 50 ms each time among networks that take 100.
+    """
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    gc.freeze()
 
 
 def gather(shards: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> dict[str, int]:
