@@ -164,6 +164,10 @@ Combination check_combine_arguments(at::TensorList terms, const Affines& affines
                           output->size(2) == all.height && output->size(3) == all.width,
                       "combine: an output is ", output->sizes(), " but the sum is [", all.images, ", ", all.channels,
                       ", ", all.height, ", ", all.width, "].");
+    for (int64_t t = 0; t < n; ++t) {
+      TORCH_CHECK_VALUE(all.pools[t].kernel == 0 || !output->is_alias_of(terms[t]), "combine: term ", t,
+                        " is pooled and cannot be written to in the same pass. Give another output.");
+    }
   }
   if (words) {
     check_words("combine", *words, all.images, all.channels * all.height * all.width);

@@ -389,16 +389,19 @@ class Plan:
                         reuse(x)
                 if not sum_terms:
                     continue
-                terms, affines, pooled = [], [], []
+                terms, affines, pooled, last_read = [], [], [], []
                 for term in sum_terms:
                     x, last = take(term.base)
                     terms.append(x)
                     affines.append(ops.batch_norm_affine(x, *term.norm.options) if term.norm else None)
-                    # The neighbours of a pooled map's number are read after it.
-                    if last and term.pool.kernel:
+                    if term.pool.kernel:
                         pooled.append(x)
-                    elif last:
-                        reuse(x)
+                    if last:
+                        last_read.append(x)
+                # In place, but for pooled maps: a number's neighbours are read after it.
+                in_place = [x for x in last_read if all(x is not other for other in pooled)]
+                for x in in_place:
+                    reuse(x)
                 for key in ((node, False), (node, True)):
                     if uses[key] and key not in maps:
                         maps[key] = new(node.shape)
@@ -408,8 +411,9 @@ class Plan:
                 code = None if columns is None else words[:, columns[0] : columns[1]]
                 pools = [term.pool for term in sum_terms]
                 ops.combine(terms, affines, pools, total, maps.get((node, True)), code, nonfinite)
-                for x in pooled:
-                    reuse(x)
+                for x in last_read:
+                    if all(x is not other for other in in_place):
+                        reuse(x)
         return words, nonfinite
 
 
