@@ -94,7 +94,9 @@ __device__ __forceinline__ void store(at::BFloat16* to, const float (&x)[n]) {
 // ---- batch_norm_affine ----
 
 constexpr int kMomentThreads = 256;
-constexpr int kMomentUnroll = 4;
+// Vectors of n numbers that a thread has on the way.
+template <int n>
+constexpr int kMomentUnroll = n == 8 ? 2 : 4;
 // Blocks of the first kernel: enough for any device, and the same for all, so that the order of summation is.
 constexpr int64_t kMomentBlocks = 1024;
 
@@ -144,13 +146,21 @@ __global__ void __launch_bounds__(kMomentThreads)
   const auto begin = static_cast<uint32_t>(static_cast<uint64_t>(vectors) * blockIdx.x / gridDim.x);
   const auto end = static_cast<uint32_t>(static_cast<uint64_t>(vectors) * (blockIdx.x + 1) / gridDim.x);
   Moments moments[1] = {};
-#pragma unroll kMomentUnroll
-  for (uint32_t v = begin + threadIdx.x; v < end; v += kMomentThreads) {
-    const auto at = row.divmod(v);  // image, vector of the plane
-    float numbers[n];
-    load(plane + at.div * channels * area + at.mod * n, numbers);
+  constexpr int unroll = kMomentUnroll<n>;
+  for (uint32_t first = begin + threadIdx.x; first < end; first += unroll * kMomentThreads) {
+    float numbers[unroll][n];
 #pragma unroll
-    for (int e = 0; e < n; ++e) add(moments[0], numbers[e], k);
+    for (int u = 0; u < unroll; ++u) {
+      const uint32_t v = first + u * kMomentThreads;
+      const auto at = row.divmod(v);  // image, vector of the plane
+      if (v < end) load(plane + at.div * channels * area + at.mod * n, numbers[u]);
+    }
+#pragma unroll
+    for (int u = 0; u < unroll; ++u) {
+      if (first + u * kMomentThreads >= end) break;
+#pragma unroll
+      for (int e = 0; e < n; ++e) add(moments[0], numbers[u][e], k);
+    }
   }
   reduce(moments, shared, threadIdx.x, kMomentThreads, 1);
   if (threadIdx.x == 0) partial[blockIdx.x * channels + blockIdx.y] = moments[0];
@@ -170,17 +180,24 @@ __global__ void __launch_bounds__(kMomentThreads)
   const int64_t begin = pixels * blockIdx.x / gridDim.x;
   const int64_t end = pixels * (blockIdx.x + 1) / gridDim.x;
   double k[n];
-  float numbers[n];
-  load(column, numbers);
+  constexpr int unroll = kMomentUnroll<n>;
+  float numbers[unroll][n];
+  load(column, numbers[0]);
 #pragma unroll
-  for (int e = 0; e < n; ++e) k[e] = numbers[e];
+  for (int e = 0; e < n; ++e) k[e] = numbers[0][e];
   Moments moments[n] = {};
   if (lane < lanes) {
-#pragma unroll kMomentUnroll
-    for (int64_t pixel = begin + lane; pixel < end; pixel += lanes) {
-      load(column + pixel * channels, numbers);
+    for (int64_t pixel = begin + lane; pixel < end; pixel += unroll * lanes) {
 #pragma unroll
-      for (int e = 0; e < n; ++e) add(moments[e], numbers[e], k[e]);
+      for (int u = 0; u < unroll; ++u) {
+        if (pixel + u * lanes < end) load(column + (pixel + u * lanes) * channels, numbers[u]);
+      }
+#pragma unroll
+      for (int u = 0; u < unroll; ++u) {
+        if (pixel + u * lanes >= end) break;
+#pragma unroll
+        for (int e = 0; e < n; ++e) add(moments[e], numbers[u][e], k[e]);
+      }
     }
   }
   reduce(moments, shared, lane, lanes, groups);
@@ -227,7 +244,7 @@ void plane_moments(const T* x, const at::Tensor& shape, at::Tensor& partial, cud
   const int64_t area = shape.size(2) * shape.size(3);
   const int64_t vectors = shape.size(0) * area / n;
   const int64_t parts = std::clamp(divide_up(kMomentBlocks, shape.size(1)), int64_t{1},
-                                   divide_up(vectors, kMomentThreads * kMomentUnroll));
+                                   divide_up(vectors, kMomentThreads * kMomentUnroll<n>));
   TORCH_CHECK_VALUE(shape.size(1) <= kMostBlocks, "batch_norm_affine: the CUDA kernel takes at most ", kMostBlocks,
                     " channels of contiguous maps, got ", shape.size(1), ". Use channels_last.");
   partial = at::empty({parts, shape.size(1), 2}, partial.options());
@@ -244,7 +261,7 @@ void pixel_moments(const T* x, const at::Tensor& shape, at::Tensor& partial, cud
   const int64_t groups = std::min<int64_t>(channels / n, kMomentThreads);
   const int64_t tiles = divide_up(channels / n, kMomentThreads);
   const int64_t parts = std::clamp(divide_up(kMomentBlocks, tiles), int64_t{1},
-                                   divide_up(pixels, kMomentThreads / groups * kMomentUnroll));
+                                   divide_up(pixels, kMomentThreads / groups * kMomentUnroll<n>));
   partial = at::empty({parts, channels, 2}, partial.options());
   pixel_moments_kernel<T, n><<<dim3(static_cast<unsigned>(parts), static_cast<unsigned>(tiles)), kMomentThreads, 0,
                                stream>>>(x, pixels, channels, reinterpret_cast<Moments*>(partial.data_ptr<double>()));
