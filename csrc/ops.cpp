@@ -65,8 +65,9 @@ void check_words(const char* op, const at::Tensor& words, int64_t images, int64_
                     ": words must be int64 [", images, ", W], got ", words.scalar_type(), " ", words.sizes(), ".");
   TORCH_CHECK_VALUE(words.size(1) % kWordsStep == 0 && words.size(1) * 64 >= bits, op, ": words must be a multiple of ",
                     kWordsStep, " wide with at least ", bits, " bits, got ", words.size(1), ".");
-  TORCH_CHECK_VALUE(words.stride(1) == 1 && words.stride(0) % kWordsStep == 0 &&
-                        (words.stride(0) >= words.size(1) || images == 1),
+  // The strides of a tensor without numbers say nothing.
+  TORCH_CHECK_VALUE(words.numel() == 0 || (words.stride(1) == 1 && words.stride(0) % kWordsStep == 0 &&
+                                           (words.stride(0) >= words.size(1) || images == 1)),
                     op, ": words must be rows of dense memory, a multiple of ", kWordsStep, " apart, got strides ",
                     words.strides(), ".");
 }

@@ -343,17 +343,19 @@ class Plan:
         codes = []
         for node in self._rectified:
             channels, height, width = node.shape
-            first = 64 * self._columns[node][0] if node in self._columns else 0
-            code = bits[:, first : first + math.prod(node.shape)] & (node in self._columns)
-            codes.append(code.reshape(len(images), height, width, channels))
+            shape = (len(images), height, width, channels)
+            if node in self._columns:
+                first = 64 * self._columns[node][0]
+                codes.append(bits[:, first : first + math.prod(node.shape)].reshape(shape))
+            else:
+                codes.append(torch.zeros(shape, dtype=torch.bool))
         return codes
 
     def _codes(self, images: Tensor) -> tuple[Tensor, Tensor]:
         layout = torch.channels_last if images.device.type == "cpu" else torch.contiguous_format
         count = len(images)
         options: dict[str, Any] = {"dtype": torch.int64, "device": images.device}
-        # Not of no width at all: the strides of an empty tensor say nothing of its rows.
-        words, nonfinite = torch.empty(count, max(self._width, 8), **options), torch.zeros(1, **options)
+        words, nonfinite = torch.empty(count, self._width, **options), torch.zeros(1, **options)
         maps: dict[tuple[Node, bool], Tensor] = {}
         uses = self._uses.copy()
         dead: dict[tuple[int, ...], list[Tensor]] = {}

@@ -13,6 +13,7 @@
 
 #include "../naswot.h"
 #include "level.h"
+#include "similarities.h"
 
 namespace naswot {
 namespace {
@@ -261,17 +262,7 @@ void hamming_words_cpu(at::Tensor& kernel, const at::Tensor& words, int64_t unit
       }
     }
   });
-  int64_t* const result = kernel.data_ptr<int64_t>();
-  const int64_t* const distances = sums.const_data_ptr<int64_t>();
-  for (int64_t i = 0; i < rows; ++i) {
-    result[i * (kernel.stride(0) + kernel.stride(1))] += weight * units;
-    for (int64_t j = i + 1; j < rows; ++j) {
-      int64_t same = units;
-      for (int64_t thread = 0; thread < threads; ++thread) same -= distances[thread * n_sums + i * packed_rows + j];
-      result[i * kernel.stride(0) + j * kernel.stride(1)] += weight * same;
-      result[j * kernel.stride(0) + i * kernel.stride(1)] += weight * same;
-    }
-  }
+  add_similarities(kernel, sums.const_data_ptr<int64_t>(), threads, packed_rows, units, weight);
 }
 
 }  // namespace naswot

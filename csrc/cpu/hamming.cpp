@@ -6,6 +6,7 @@
 
 #include "../naswot.h"
 #include "level.h"
+#include "similarities.h"
 
 namespace naswot {
 namespace {
@@ -38,10 +39,12 @@ Level::Pack pack_function(at::ScalarType dtype) {
   }
 }
 
-// kernel += units - the sum over chunks of their distances, of which only those above the diagonal are read. In small
-// squares, so that their mirror images are written row by row, too: columns of a kernel of 2^n images share cache sets.
+}  // namespace
+
+// In small squares, so that their mirror images are written row by row, too: columns of a kernel of 2^n images share
+// cache sets.
 void add_similarities(at::Tensor& kernel, const int64_t* distances, int64_t chunks, int64_t packed_rows,
-                      int64_t units) {
+                      int64_t units, int64_t weight) {
   constexpr int64_t side = 8;
   int64_t* const result = kernel.data_ptr<int64_t>();
   const int64_t count = kernel.size(0);
@@ -67,17 +70,15 @@ void add_similarities(at::Tensor& kernel, const int64_t* distances, int64_t chun
         }
       }
       for (int64_t i = top; i < bottom; ++i) {
-        for (int64_t j = left; j < right; ++j) result[i * across + j * along] += same[i - top][j - left];
+        for (int64_t j = left; j < right; ++j) result[i * across + j * along] += weight * same[i - top][j - left];
       }
       if (left == top) continue;
       for (int64_t j = left; j < right; ++j) {
-        for (int64_t i = top; i < bottom; ++i) result[j * across + i * along] += same[i - top][j - left];
+        for (int64_t i = top; i < bottom; ++i) result[j * across + i * along] += weight * same[i - top][j - left];
       }
     }
   }
 }
-
-}  // namespace
 
 void hamming_accumulate_cpu(at::Tensor& kernel, const at::Tensor& activations,
                             const std::optional<at::Tensor>& nonfinite) {
@@ -133,7 +134,7 @@ void hamming_accumulate_cpu(at::Tensor& kernel, const at::Tensor& activations,
     }
   });
 
-  add_similarities(kernel, sums.const_data_ptr<int64_t>(), chunks, packed_rows, rows.units);
+  add_similarities(kernel, sums.const_data_ptr<int64_t>(), chunks, packed_rows, rows.units, 1);
   if (nonfinite) {
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       *nonfinite->data_ptr<int64_t>() += counts.const_data_ptr<int64_t>()[chunk];

@@ -33,8 +33,8 @@ struct Passes {
   void (*affine)(float* sum, const float* x, const float* scale, const float* shift, int64_t n);      // = x * a + b
   void (*add_affine)(float* sum, const float* x, const float* scale, const float* shift, int64_t n);  // += x * a + b
   void (*divide)(float* x, const float* columns, float rows, int64_t n);                              // /= rows * c
-  // A row of average pooling 3 x 3, stride 1, padding 1, over `count` rows of pixels; divided by `inner`, but by `outer`
-  // in the first and last column.
+  // A row of average pooling 3 x 3, stride 1, padding 1, over `count` rows of pixels; divided by `inner`, but in the
+  // first and last column by `outer`.
   void (*pool3)(float* out, const float* const* rows, int64_t count, int64_t width, int64_t channels, float inner,
                 float outer);
   // y = before + x * scale + shift (without `before`, or scale and shift, where null), written to each output that is

@@ -63,19 +63,23 @@ void pass_divide(float* x, const float* columns, float rows, int64_t n) {
 // out[i] = (sum of rows[r][i + k] for each row r and each k in {-channels, 0, channels} that is wanted) / divisor
 template <int kRows, bool kLeft, bool kRight>
 void pool3_span(float* out, const float* const* rows, int64_t channels, int64_t begin, int64_t end, float divisor) {
-  const auto window = [&](auto load, int64_t i) {
-    auto sum = load(rows[0] + i - (kLeft ? channels : 0));
+  const auto window = [&](auto& sum, auto load, int64_t i) {
+    sum = load(rows[0] + i - (kLeft ? channels : 0));
 #pragma GCC unroll 3
     for (int r = 0; r < kRows; ++r) {
       if (kLeft && r > 0) sum += load(rows[r] + i - channels);
       if (kLeft || r > 0) sum += load(rows[r] + i);
       if (kRight) sum += load(rows[r] + i + channels);
     }
-    return sum / divisor;
+    sum /= divisor;
   };
   int64_t i = begin;
-  for (; i + kLine <= end; i += kLine) line(out + i) = window([](const float* p) { return line(p); }, i);
-  for (; i < end; ++i) out[i] = window([](const float* p) { return *p; }, i);
+  for (; i + kLine <= end; i += kLine) {
+    Line sum;
+    window(sum, [](const float* p) -> const Line& { return line(p); }, i);
+    line(out + i) = sum;
+  }
+  for (; i < end; ++i) window(out[i], [](const float* p) -> const float& { return *p; }, i);
 }
 
 template <int kRows>

@@ -19,9 +19,16 @@ def fresh(module: nn.Module) -> nn.Module:
     """A module like `module`, on the default device, as its constructor would make it: nothing is shared.
 
     For modules made of torch's own, whose random numbers are all drawn by `reset_parameters`, in the order of
-    `modules()`: they are drawn from torch's default generator as by the constructors. A layer that is there twice
-    would be made twice; hooks are not copied.
+    `modules()`: they are drawn from the device's default generator as by the constructors. A layer that is there twice
+    would be made twice.
     """
+    device = torch.empty(0).device
+    # `with torch.device(...)` asks at each operation; here it has been asked.
+    with torch._C.DisableTorchFunction():
+        return _fresh(module, device)
+
+
+def _fresh(module: nn.Module, device: torch.device) -> nn.Module:
     new = object.__new__(type(module))
     state: dict[str, Any] = module.__dict__.copy()
     for key, value in state.items():
@@ -30,14 +37,14 @@ def fresh(module: nn.Module) -> nn.Module:
             state[key] = value.copy() if value else type(value)()
     for name, parameter in module._parameters.items():
         if parameter is not None:
-            empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+            empty = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
             state["_parameters"][name] = nn.Parameter(empty, parameter.requires_grad)
     for name, buffer in module._buffers.items():
         if buffer is not None:
-            state["_buffers"][name] = torch.empty(buffer.shape, dtype=buffer.dtype)
+            state["_buffers"][name] = torch.empty(buffer.shape, dtype=buffer.dtype, device=device)
     for name, child in module._modules.items():
         if child is not None:
-            state["_modules"][name] = fresh(child)
+            state["_modules"][name] = _fresh(child, device)
     new.__dict__ = state
     reset = getattr(new, "reset_parameters", None)
     if reset is not None:

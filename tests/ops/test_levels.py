@@ -31,7 +31,7 @@ def test_every_level_passes_the_tests_of_the_operators(level: str) -> None:
     need(level)
     if level == ops.build_info()["cpu_level"]:
         pytest.skip(f"{level} is the level of this process, whose own tests cover it")
-    files = [str(HERE / name) for name in ("test_hamming.py", "test_slogdet.py")]
+    files = [str(HERE / name) for name in ("test_hamming.py", "test_slogdet.py", "test_fused.py")]
     finished = run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files, level=level)
     assert finished.returncode == 0, finished.stdout[-3000:]
 
@@ -53,6 +53,27 @@ def test_determinants_are_the_same_bits_at_every_level(level: str) -> None:
     expected = run("-c", PIVOTS, level="scalar").stdout
     assert len(expected.split()) == 36
     assert run("-c", PIVOTS, level=level).stdout == expected
+
+
+PASSES = """
+import torch
+from naswot_ext import ops
+generator = torch.Generator().manual_seed(0)
+for shape in ((4, 16, 8, 8), (3, 5, 7, 9), (2, 300, 3, 2), (9, 64, 17, 1)):
+    x, y = (torch.randn(shape, generator=generator).contiguous(memory_format=torch.channels_last) for _ in range(2))
+    affine = ops.batch_norm_affine(x, None, None, 1e-5)
+    ops.combine([y, x, y], [None, affine, affine], [(0, 0, 0, 0), (3, 1, 1, 0), (0, 0, 0, 0)], y, None, None, None)
+    for number in [*affine.flatten().tolist(), *y.flatten().tolist()]:
+        print(number.hex())
+"""
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_fused_passes_give_the_same_bits_at_every_level(level: str) -> None:
+    need(level)
+    expected = run("-c", PASSES, level="scalar").stdout
+    assert len(expected.split()) > 19_000
+    assert run("-c", PASSES, level=level).stdout == expected
 
 
 THREADS = """
