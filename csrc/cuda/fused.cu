@@ -558,10 +558,6 @@ void combine_cuda(at::TensorList terms, const Affines& affines, at::IntArrayRef 
     const at::Tensor& map = terms[t];
     const Pool& pool = checked.pools[t];
     look(map);
-    for (const auto& output : {sum, rectified}) {
-      TORCH_CHECK_VALUE(pool.kernel == 0 || !output || output->const_data_ptr() != map.const_data_ptr(),
-                        "combine: an output is term ", t, ", which is pooled; only others can be changed in place.");
-    }
     const float* const scales = checked.affines[t] ? checked.affines[t]->const_data_ptr<float>() : nullptr;
     vectors = vectors && is_aligned(scales);
     all.terms[t] = {map.const_data_ptr(),

@@ -336,7 +336,7 @@ def test_what_the_kernels_cannot_do_is_refused() -> None:
         ops.combine([x] * 9, [None] * 9, [NO_POOL] * 9, x.clone(), None, None, None)
     with pytest.raises(NaswotError, match=r"all terms and outputs must be contiguous, or all channels_last"):
         ops.combine([x, other], [None] * 2, [NO_POOL] * 2, x.clone(), None, None, None)
-    with pytest.raises(NaswotError, match=r"an output is term 1, which is pooled"):
+    with pytest.raises(NaswotError, match=r"term 1 is pooled and cannot be written to"):
         ops.combine([x, x], [None] * 2, [NO_POOL, (3, 1, 1, 0)], x, None, None, None)
 
 
