@@ -5,10 +5,13 @@
 
 #if defined(__linux__)
 #include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 #include <vector>
 
 #include "cpu/level.h"
@@ -187,9 +190,22 @@ void mark_changed(const at::Tensor& kernel, const std::optional<at::Tensor>& non
 void keep_freed_memory() {
 #if defined(__GLIBC__)
   // The most that glibc takes, half of its largest heap.
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  constexpr int largest = 32 << 20;
+  mallopt(M_MMAP_THRESHOLD, largest);
   mallopt(M_TRIM_THRESHOLD, INT_MAX);
-  mallopt(M_TOP_PAD, 64 << 20);
+  // Room for the maps of a network, in addresses only, for which the system may take large pages: feature maps are
+  // streams of thousands of small ones otherwise.
+  mallopt(M_TOP_PAD, 8 * largest);
+  void* const block = std::malloc(largest - 4096);
+  mallopt(M_TOP_PAD, 2 * largest);
+  auto begin = reinterpret_cast<uintptr_t>(block);
+  const auto end = reinterpret_cast<uintptr_t>(sbrk(0));
+  std::free(block);
+  constexpr uintptr_t page = 2 << 20;
+  begin = (begin + page - 1) / page * page;
+  if (block != nullptr && begin < end && end - begin <= 16 * uintptr_t{largest}) {
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // a wish: whether it is met does not matter
+  }
 #endif
 }
 

@@ -173,7 +173,8 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory of freed tensors for its next ones. For processes of our own, such as jobs.
 
     The C library gives large blocks back to the system at once, which hands each new feature map out as thousands of
-    pages that have to be cleared first: a tenth of the time of scoring a small network. Does nothing but with glibc.
+    small pages that have to be cleared first. Keeping them, in large pages where the system has some, saves a fifth of
+    the time of scoring a small network. Does nothing but with glibc.
     """
     _C.keep_freed_memory()
 
