@@ -26,12 +26,14 @@ def seconds(run: Callable[[], Any], repeats: int = 5) -> float:
     return statistics.median(times)
 
 
-def report(name: str, **figures: Any) -> None:
-    """Print the closing JSON line: the figures, and the machine and build that they were measured on."""
+def report(name: str, **figures: Any) -> str:
+    """Print and give the closing JSON line: the figures, and the machine and build that they were measured on."""
     cpu = platform.processor() or platform.machine()
     facts = Path("/proc/cpuinfo")
     if facts.is_file():
         cpu = next((line.split(":")[1].strip() for line in facts.read_text().splitlines() if "model name" in line), cpu)
-    rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
+    rounded = {key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in figures.items()}
     machine = {"cpu": cpu, "threads": torch.get_num_threads(), "build": build_info()}
-    print(json.dumps({"benchmark": name, **rounded, "machine": machine}))
+    line = json.dumps({"benchmark": name, **rounded, "machine": machine})
+    print(line)
+    return line
