@@ -370,8 +370,9 @@ class Plan:
 
         def reuse(x: Tensor) -> None:
             kept = dead.setdefault(x.shape[1:], [])
-            if len(kept) < _KEPT:
-                kept.append(x)
+            kept.append(x)
+            if len(kept) > _KEPT:
+                kept.pop(0)
 
         def new(shape: tuple[int, int, int]) -> Tensor:
             if dead.get(shape):
@@ -419,7 +420,8 @@ class Plan:
         return words, nonfinite
 
 
-# Dead maps of one shape whose memory is kept for the next ones: a node has two outputs.
+# Dead maps of one shape whose memory is kept for the next ones, the last first, which the caches still hold: a node has
+# two outputs.
 _KEPT = 2
 
 
