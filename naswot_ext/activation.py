@@ -212,7 +212,8 @@ def score(
     """Score an untrained network on one batch: log|det K|, higher is better (Mellor et al. 2021, equation 2).
 
     For arguments and errors see `ActivationKernel`. Scores compare between networks on the same batch; the paper
-    takes 128 images, BatchNorm in training mode and the network's default initialisation.
+    takes 128 images, BatchNorm in training mode and the network's default initialisation. The forward pass is computed
+    as torch is set: on CUDA, its convolutions use TF32 unless that is switched off (the workflow does).
 
     >>> _ = torch.manual_seed(0)
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 10))

@@ -420,6 +420,8 @@ class Plan:
         return words, nonfinite
 
 
+# What one launch of `combine` takes on CUDA.
+_MOST_TERMS = 8
 # Dead maps of one shape whose memory is kept for the next ones, the last first, which the caches still hold: a node has
 # two outputs.
 _KEPT = 2
@@ -436,11 +438,12 @@ def _map_of(node: Node) -> tuple[Node, bool]:
 
 
 def _terms(node: Node) -> list[_Term]:
-    """The terms of a sum, in the order in which the network adds them."""
-    if node.kind == "add":
-        parts = node.sources
-        return [term for part in parts for term in (_terms(part) if _inner(part) else [_term(part)])]
-    return [_term(node)]
+    """The terms of a sum, in the order in which the network adds them; as many as `combine` takes."""
+    parts = [node] if node.kind != "add" else [*node.sources]
+    while len(parts) < _MOST_TERMS and any(map(_inner, parts)):
+        at = next(i for i, part in enumerate(parts) if _inner(part))
+        parts[at : at + 1] = parts[at].sources
+    return [_term(part) for part in parts]
 
 
 def _inner(node: Node) -> bool:

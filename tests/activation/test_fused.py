@@ -144,6 +144,25 @@ def test_batch_norm_with_a_shift_brings_zeros_to_life(monkeypatch: pytest.Monkey
     assert (ours.kernel - activation.launch(network, images).kernel).abs().max() <= 3
 
 
+class ManyTerms(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        left = x
+        for _ in range(11):
+            left = left + self.norm(x)
+        return F.relu(left + (x + (x + (x + x))))
+
+
+def test_sums_of_many_terms_are_cut_to_what_the_operator_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, images = ManyTerms(), torch.randn(5, 3, 8, 8)
+    plan = fused.trace(network, images)
+    assert plan is not None
+    assert max(len(step.terms) for step in plan._steps) == 8
+    ours = activation.launch(network, images)
+    unfused(monkeypatch)
+    assert (ours.kernel - activation.launch(network, images).kernel).abs().max() <= 1
+
+
 class Branch(Residual):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if x.mean() > 0 else x + 1)
