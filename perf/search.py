@@ -12,22 +12,25 @@ from measure import report
 
 import naswot_ext
 from naswot_ext.sampling import sample_architectures
+from naswot_ext.scoring import prepare_process
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES
 
+BATCH: list[torch.Tensor] = []
+
 
 def start_worker() -> None:
-    """One thread a process: they do not wait for each other."""
-    torch.set_num_threads(1)
+    """As a job of the workflow: one thread a process, so that they do not wait for each other, and one batch."""
+    prepare_process(1)
+    batch = torch.randn(128, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    BATCH.append(batch.contiguous(memory_format=torch.channels_last))
 
 
 def score(index: int) -> tuple[float, int]:
     """Build and score one architecture on the search's batch."""
     space = SPACES.get("nasbench201")
-    generator = torch.Generator().manual_seed(0)
-    batch = torch.randn(128, 3, 32, 32, generator=generator).contiguous(memory_format=torch.channels_last)
     torch.manual_seed(derive(0, "initialisation", index))
-    return float(naswot_ext.score(space.build(space.architecture(index)), batch)), index
+    return float(naswot_ext.score(space.build(space.architecture(index)), BATCH[0])), index
 
 
 def main() -> None:
