@@ -356,7 +356,10 @@ def _launch(model: nn.Module, inputs: forward.Inputs, device: str | torch.device
     name = type(model).__name__
     plan = _plan(model, inputs, options)
     if plan is not None:
-        kernel, nonfinite = plan.run(inputs.args[0])
+        try:
+            kernel, nonfinite = plan.run(inputs.args[0])
+        except Exception as error:
+            raise forward.failure(model, inputs, error) from error
         return Pending(kernel, nonfinite, Count(plan.units, plan.applications, {"relu": plan.applications}), name)
     inputs = forward.place(inputs, model, device)
     home = inputs.tensors[0].device

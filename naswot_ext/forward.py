@@ -158,13 +158,18 @@ def run(model: nn.Module, inputs: Inputs) -> Any:
     except NaswotError:
         raise
     except Exception as error:
-        x = inputs.tensors[0]
-        reason = next(iter(str(error).strip().splitlines()), "no message")
-        hint = " A tuple or list is passed as model(*batch): leave the labels out." if len(inputs.args) > 1 else ""
-        raise NaswotError(
-            f"{type(model).__name__} failed in its forward pass on an input of shape {tuple(x.shape)}, "
-            f"{str(x.dtype).removeprefix('torch.')}, on {x.device}: {type(error).__name__}: {reason}.{hint}"
-        ) from error
+        raise failure(model, inputs, error) from error
+
+
+def failure(model: nn.Module, inputs: Inputs, error: Exception) -> NaswotError:
+    """What to say of a forward pass that raised `error`."""
+    x = inputs.tensors[0]
+    reason = next(iter(str(error).strip().splitlines()), "no message")
+    hint = " A tuple or list is passed as model(*batch): leave the labels out." if len(inputs.args) > 1 else ""
+    return NaswotError(
+        f"{type(model).__name__} failed in its forward pass on an input of shape {tuple(x.shape)}, "
+        f"{str(x.dtype).removeprefix('torch.')}, on {x.device}: {type(error).__name__}: {reason}.{hint}"
+    )
 
 
 @contextlib.contextmanager

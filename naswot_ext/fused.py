@@ -159,8 +159,9 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Value:
-    # Whatever mode the module is in: scores are made of batch statistics.
     graph, x = _map(input)
+    if not training and running_mean is not None:
+        raise Unsupported("running statistics")
     if x.kind == "zero" and (bias is None or (bias.device.type == "cpu" and not bias.any())):
         return Value(graph, x)
     return graph.add("norm", x.shape, x, options=(weight, bias, eps))
@@ -243,13 +244,15 @@ def trace(model: nn.Module, images: Tensor) -> Plan | None:
         return None
     if nn_module._global_forward_hooks or nn_module._global_forward_pre_hooks:
         return None
+    if torch.is_autocast_enabled(images.device.type):
+        return None
     modules = list(model.modules())
     if any(m._forward_hooks or m._forward_pre_hooks or "forward" in m.__dict__ for m in modules):
         return None
     graph = Graph()
     shape = (images.shape[1], images.shape[2], images.shape[3])
     try:
-        with _untouched(modules):
+        with _as_scored(modules):
             model(graph.add("input", shape))
     # Whatever goes wrong on symbols is said, if it is wrong at all, by the plain forward pass.
     except Exception:
@@ -258,17 +261,24 @@ def trace(model: nn.Module, images: Tensor) -> Plan | None:
 
 
 @contextlib.contextmanager
-def _untouched(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Inside, the normalising layers do not count the batches that they see: nothing of the model changes."""
-    training = [m for m in modules if m.training and isinstance(m, _NormBase)]
+def _as_scored(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Inside, the modes of `forward.undisturbed`, and no normalising layer counts the batches that it sees."""
+    modes = [module.training for module in modules]
+    norms = [module for module in modules if isinstance(module, _NormBase)]
+    counts = [module._buffers.get("num_batches_tracked") for module in norms]
+    # Past nn.Module.__setattr__, which takes longer than the rest of the trace.
     try:
-        for module in training:
-            # Past nn.Module.__setattr__, which takes longer than the layer's own part of the trace.
+        for module in modules:
             module.__dict__["training"] = False
+        for module in norms:
+            module.__dict__["training"] = True
+            module._buffers["num_batches_tracked"] = None
         yield
     finally:
-        for module in training:
-            module.__dict__["training"] = True
+        for module, mode in zip(modules, modes, strict=True):
+            module.__dict__["training"] = mode
+        for module, count in zip(norms, counts, strict=True):
+            module._buffers["num_batches_tracked"] = count
 
 
 # What `combine` makes, by itself or with what is added to it.

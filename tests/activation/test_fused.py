@@ -183,7 +183,13 @@ class AfterTheTail(Residual):
         return F.relu(F.adaptive_avg_pool2d(F.relu(self.first(x)), 1).flatten(1))
 
 
-@pytest.mark.parametrize("kind", [Branch, InPlace, Unknown, AfterTheTail])
+class Frozen(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return F.relu(F.batch_norm(x, torch.zeros(8), torch.ones(8), training=self.training))
+
+
+@pytest.mark.parametrize("kind", [Branch, InPlace, Unknown, AfterTheTail, Frozen])
 def test_what_the_trace_does_not_know_is_run_by_the_modules(kind: type[Residual]) -> None:
     network, images = kind(), torch.randn(4, 3, 16, 16)
     assert fused.trace(network, images) is None
@@ -212,6 +218,26 @@ def test_options_that_the_fused_pass_does_not_serve_go_the_plain_way(monkeypatch
     naswot_ext.score(network.double(), images)
     with pytest.raises(NaswotError, match="ran no activation that counts"):
         naswot_ext.score(network, images, activations=["gelu"])
+
+
+def test_inside_inference_mode_and_autocast_scores_are_those_outside() -> None:
+    network, images = SPACE.build(GOLDEN[0]), torch.randn(4, 3, 16, 16)
+    expected = naswot_ext.score(network, images)
+    with torch.inference_mode():
+        assert naswot_ext.score(network, images) == expected
+        pending = activation.launch(network, images)
+    assert activation.finish([pending]) == [expected]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert fused.trace(network, images) is None
+
+
+def test_what_fails_while_it_runs_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: fused.Plan, images: Tensor) -> None:
+        raise RuntimeError("the convolution broke")
+
+    monkeypatch.setattr(fused.Plan, "run", fail)
+    with pytest.raises(NaswotError, match=r"Network failed in its forward pass .*RuntimeError: the convolution broke"):
+        naswot_ext.score(SPACE.build(GOLDEN[0]), torch.randn(4, 3, 16, 16))
 
 
 def test_activations_that_are_not_finite_are_an_error_as_ever() -> None:
