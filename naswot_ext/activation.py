@@ -162,7 +162,9 @@ class ActivationKernel:
         activation whose first dimension is not the image, no activation at all, and a model that fails.
         """
         self._result = None
-        pending = _launch(self._model, _images(batch), self._device, self._options)
+        inputs = _images(batch)
+        plan = _plan(self._model, inputs, self._options)
+        pending = _launch(self._model, inputs, self._device, self._options, plan)
         if error := _nonfinite(pending):
             raise error
         self._result = pending.kernel, pending.facts
@@ -243,7 +245,11 @@ def launch(
     are not finite, which `finish` reports. A batch that `forward.read_batch` has read is not checked again.
     """
     options = _options(activations, batchnorm, ignore)
-    return _launch(forward.read_model(model, device), _images(batch), device, options)
+    inputs = _images(batch)
+    plan = _plan(model, inputs, options) if device is None else None
+    if plan is None:
+        model = forward.read_model(model, device)
+    return _launch(model, inputs, device, options, plan)
 
 
 def finish(pending: Sequence[Pending]) -> list[Score | NaswotError]:
@@ -352,9 +358,14 @@ def _options(activations: Collection[str] | None, batchnorm: str, ignore: Sequen
     return _Options(wanted, batchnorm, tuple(ignore))
 
 
-def _launch(model: nn.Module, inputs: forward.Inputs, device: str | torch.device | None, options: _Options) -> Pending:
+def _launch(
+    model: nn.Module,
+    inputs: forward.Inputs,
+    device: str | torch.device | None,
+    options: _Options,
+    plan: fused.Plan | None,
+) -> Pending:
     name = type(model).__name__
-    plan = _plan(model, inputs, options)
     if plan is not None:
         try:
             kernel, nonfinite = plan.run(inputs.args[0])

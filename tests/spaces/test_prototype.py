@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from naswot_ext.spaces._prototype import fresh, prototyped
+from naswot_ext.spaces._prototype import Prototype, prototyped
 
 
 def build(width: int) -> nn.Module:
@@ -46,5 +46,5 @@ def test_copies_share_nothing() -> None:
 
 def test_a_copy_is_made_on_the_default_device() -> None:
     with torch.device("meta"):
-        assert all(tensor.is_meta for tensor in fresh(build(4)).state_dict().values())
+        assert all(tensor.is_meta for tensor in Prototype(build(4)).fresh().state_dict().values())
     assert all(tensor.device.type == "cpu" for tensor in prototyped(build)(4).state_dict().values())
