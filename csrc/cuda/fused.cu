@@ -304,6 +304,7 @@ constexpr int kCombineThreads = 256;
 constexpr int kCombineBlocks = 3;  // on an SM at a time: registers for 24 warps and no spills
 constexpr int kCombineWarps = kCombineThreads / kWarp;
 constexpr int kMostTerms = 8;
+constexpr int64_t kMostWindow = 46340;        // a side: the divisor of an average is an int
 constexpr int kNumbers = 16;                 // a thread's
 constexpr int kTileUnits = kNumbers * kWarp;  // a warp's: words come in whole tiles
 static_assert(kTileUnits == kWordsStep * 64);
@@ -558,6 +559,8 @@ void combine_cuda(at::TensorList terms, const Affines& affines, at::IntArrayRef 
     const at::Tensor& map = terms[t];
     const Pool& pool = checked.pools[t];
     look(map);
+    TORCH_CHECK_VALUE(pool.kernel <= kMostWindow, "combine: the CUDA kernel pools windows of at most ", kMostWindow,
+                      " numbers a side, got ", pool.kernel, ".");
     const float* const scales = checked.affines[t] ? checked.affines[t]->const_data_ptr<float>() : nullptr;
     vectors = vectors && is_aligned(scales);
     all.terms[t] = {map.const_data_ptr(),
@@ -581,8 +584,12 @@ void combine_cuda(at::TensorList terms, const Affines& affines, at::IntArrayRef 
   all.channels = static_cast<uint32_t>(checked.channels);
   all.area = static_cast<uint32_t>(area);
   all.units = static_cast<uint32_t>(units);
-  // All words are written, those past the last unit as zeros.
-  all.tiles = static_cast<uint32_t>(words ? words->size(1) / kWordsStep : divide_up(units, kTileUnits));
+  // All words are written, those past the last unit as zeros. Padding can make the sum larger than any term.
+  const int64_t tiles = words ? words->size(1) / kWordsStep : divide_up(units, kTileUnits);
+  TORCH_CHECK_VALUE(tiles * kTileUnits <= std::numeric_limits<int32_t>::max(),
+                    "combine: the CUDA kernel takes fewer than 2^31 units an image, with those of unused words, got ",
+                    tiles * kTileUnits, ". Use smaller maps or fewer words.");
+  all.tiles = static_cast<uint32_t>(tiles);
   all.by_channels = IntDivider<uint32_t>(all.channels);
   all.by_area = IntDivider<uint32_t>(all.area);
   all.by_width = IntDivider<uint32_t>(static_cast<uint32_t>(checked.width));
