@@ -385,7 +385,10 @@ def _plan(model: nn.Module, inputs: forward.Inputs, options: _Options) -> fused.
     """The fused plan of a network that allows it, for the options that it serves."""
     if "relu" not in options.wanted or options.batchnorm != "train" or options.ignore:
         return None
-    if len(inputs.args) != 1 or inputs.kwargs or not isinstance(model, fused.Fusable):
+    if len(inputs.args) != 1 or inputs.kwargs:
+        return None
+    # What is marked but is no module gets the error of `forward.read_model`.
+    if not isinstance(model, fused.Fusable) or not isinstance(model, nn.Module):
         return None
     (images,) = inputs.args
     first = next(model.parameters(), None)

@@ -67,6 +67,7 @@ class Node:
 class Graph:
     """The values of a network in the order in which it makes them."""
 
+    dtype: torch.dtype
     nodes: list[Node] = field(default_factory=list)
     rectified: list[Node] = field(
         default_factory=list
@@ -102,6 +103,11 @@ class Value:
     def __add__(self, other: Any) -> Value:
         return _add(self, other)
 
+    def __iadd__(self, other: Any) -> Value:
+        # In place: whoever holds this value sees the sum.
+        self.node = _add(self, other).node
+        return self
+
     def mul(self, other: Any) -> Value:
         return _mul(self, other)
 
@@ -136,6 +142,8 @@ def _conv2d(
     graph, x = _map(input)
     if not isinstance(weight, Tensor) or isinstance(padding, str):
         raise Unsupported(weight)
+    if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        raise Unsupported("a part of the network in another precision")
     stride, padding, dilation = _single(stride), _single(padding), _single(dilation)
     height, width = (
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
@@ -160,8 +168,14 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> Value:
     graph, x = _map(input)
-    if not training and running_mean is not None:
-        raise Unsupported("running statistics")
+    if not training or eps <= 0:
+        raise Unsupported("running statistics, or an error")
+    for tensor in (weight, bias, running_mean, running_var):
+        if tensor is not None and tensor.numel() != x.shape[0]:
+            raise Unsupported("another number of channels")
+    for tensor in (weight, bias):
+        if tensor is not None and tensor.dtype != graph.dtype:
+            raise Unsupported("mixed precision")
     if x.kind == "zero" and (bias is None or (bias.device.type == "cpu" and not bias.any())):
         return Value(graph, x)
     return graph.add("norm", x.shape, x, options=(weight, bias, eps))
@@ -249,10 +263,10 @@ def trace(model: nn.Module, images: Tensor) -> Plan | None:
     modules = list(model.modules())
     if any(m._forward_hooks or m._forward_pre_hooks or "forward" in m.__dict__ for m in modules):
         return None
-    graph = Graph()
+    graph = Graph(images.dtype)
     shape = (images.shape[1], images.shape[2], images.shape[3])
     try:
-        with _as_scored(modules):
+        with torch.random.fork_rng([images.device] if images.is_cuda else []), _as_scored(modules):
             model(graph.add("input", shape))
     # Whatever goes wrong on symbols is said, if it is wrong at all, by the plain forward pass.
     except Exception:

@@ -90,7 +90,8 @@ void pool_row(const Passes& passes, const Term& term, const float* image, int64_
       // Output columns whose k-th column of the window lies in the image.
       const int64_t offset = k - pool.padding;
       const int64_t first = offset < 0 ? (-offset + pool.stride - 1) / pool.stride : 0;
-      const int64_t last = std::min(width, (term.width - 1 - offset) / pool.stride + 1);
+      const int64_t right = term.width - 1 - offset;  // C++ rounds a negative quotient up
+      const int64_t last = right < 0 ? 0 : std::min(width, right / pool.stride + 1);
       if (pool.stride == 1) {
         passes.add(out + first * channels, row + (first + offset) * channels, (last - first) * channels);
       } else {

@@ -28,10 +28,12 @@ class Prototype:
         attributes = vars(module)
         own = ("_parameters", "_buffers", "_modules")
         dicts = {key: value for key, value in attributes.items() if isinstance(value, dict) and key not in own}
-        self._plain = {key: value for key, value in attributes.items() if not isinstance(value, dict)}
+        self._plain = {key: value for key, value in attributes.items() if not isinstance(value, (dict, set, list))}
         # Nearly all are empty dicts of hooks, and making one is many times faster than copying one.
         self._empty = [(key, type(value)) for key, value in dicts.items() if not value]
-        self._full = [(key, value) for key, value in dicts.items() if value]
+        self._full: list[tuple[str, Any]] = [(key, value) for key, value in dicts.items() if value]
+        # Such as the names of buffers that are not saved.
+        self._full += [(key, value) for key, value in attributes.items() if isinstance(value, (set, list))]
         self._parameters, self._buffers = module._parameters, module._buffers
         self._children = {name: None if child is None else Prototype(child) for name, child in module._modules.items()}
         self._reset: Callable[[nn.Module], None] | None = getattr(self._class, "reset_parameters", None)
@@ -72,12 +74,12 @@ def prototyped(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     """Decorator: call `build` once for each list of arguments, and give a fresh copy of its module each time."""
 
     @cache
-    def prototype(*args: Any) -> Prototype:
+    def prototype(dtype: torch.dtype, *args: Any) -> Prototype:
         # No numbers: what is drawn here must not depend on which networks were built before.
         with torch.device("meta"):
             return Prototype(build(*args))
 
     def copied(*args: Any) -> nn.Module:
-        return prototype(*args).fresh()
+        return prototype(torch.get_default_dtype(), *args).fresh()
 
     return copied

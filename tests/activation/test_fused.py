@@ -163,6 +163,22 @@ def test_sums_of_many_terms_are_cut_to_what_the_operator_takes(monkeypatch: pyte
     assert (ours.kernel - activation.launch(network, images).kernel).abs().max() <= 1
 
 
+class AddInPlace(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        before = same = x
+        same += self.second(x)
+        return F.relu(before) + F.relu(x + self.norm(before))
+
+
+def test_a_sum_in_place_is_seen_under_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, images = AddInPlace(), torch.randn(6, 3, 16, 16)
+    assert fused.trace(network, images) is not None
+    ours = activation.launch(network, images)
+    unfused(monkeypatch)
+    assert (ours.kernel - activation.launch(network, images).kernel).abs().max() <= 3
+
+
 class Branch(Residual):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if x.mean() > 0 else x + 1)
@@ -189,11 +205,58 @@ class Frozen(Residual):
         return F.relu(F.batch_norm(x, torch.zeros(8), torch.ones(8), training=self.training))
 
 
-@pytest.mark.parametrize("kind", [Branch, InPlace, Unknown, AfterTheTail, Frozen])
+class Autocast(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return F.relu(self.second(self.first(x)))
+
+
+@pytest.mark.parametrize("kind", [Branch, InPlace, Unknown, AfterTheTail, Frozen, Autocast])
 def test_what_the_trace_does_not_know_is_run_by_the_modules(kind: type[Residual]) -> None:
     network, images = kind(), torch.randn(4, 3, 16, 16)
     assert fused.trace(network, images) is None
     assert math.isfinite(naswot_ext.score(network, images))
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d(9), nn.BatchNorm2d(9, affine=False), nn.BatchNorm2d(8, eps=0), nn.BatchNorm2d(8).double()]
+)
+def test_a_batch_norm_that_torch_refuses_is_an_error_of_the_plain_modules(norm: nn.Module) -> None:
+    network, images = Residual(), torch.randn(4, 3, 16, 16)
+    network.norm = norm
+    assert fused.trace(network, images) is None
+    with pytest.raises(NaswotError, match="Residual failed in its forward pass"):
+        naswot_ext.score(network, images)
+
+
+class WithoutStatistics(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(F.batch_norm(self.first(x), None, None))
+
+
+def test_a_batch_norm_outside_training_mode_is_left_to_torch() -> None:
+    with pytest.raises(NaswotError, match="evaluation mode"):
+        naswot_ext.score(WithoutStatistics(), torch.randn(4, 3, 16, 16))
+
+
+class Noisy(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return F.relu(x + torch.randn(8, 8, 8)) if torch.rand(1) < 2 else x
+
+
+def test_the_trace_draws_no_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, images = Noisy(), torch.randn(4, 3, 16, 16)
+    state = torch.get_rng_state()
+    ours = naswot_ext.score(network, images)
+    assert torch.equal(torch.get_rng_state(), state)
+    unfused(monkeypatch)
+    assert naswot_ext.score(network, images) == ours
+
+
+def test_a_mark_on_what_is_no_module_is_an_error() -> None:
+    with pytest.raises(NaswotError, match=r"The model is a Fusable: expected a torch\.nn\.Module"):
+        naswot_ext.score(fused.Fusable(), torch.randn(4, 3, 16, 16))
 
 
 def test_hooks_and_patched_modules_are_honoured() -> None:

@@ -122,12 +122,14 @@ def test_pooled_terms_are_torch_s_average_pooling(pool: tuple[int, int, int], in
     assert torch.equal(total, other + applied(expected, affine))
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 1, 5), (2, 3, 5, 1), (2, 3, 1, 1), (2, 3, 2, 2)])
-def test_maps_smaller_than_the_pooling_window(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("pool", [(3, 1, 1), (3, 2, 1), (4, 3, 2), (5, 3, 2)])
+@pytest.mark.parametrize("shape", [(2, 3, 1, 5), (2, 3, 5, 1), (2, 3, 1, 1), (2, 3, 2, 2), (2, 3, 5, 3)])
+def test_maps_smaller_than_the_pooling_window(shape: tuple[int, ...], pool: tuple[int, int, int]) -> None:
     (x,) = maps(shape)
-    total = torch.full_like(x, torch.nan)
-    ops.combine([x], [None], [(3, 1, 1, 0)], total, None, None, None)
-    assert torch.equal(total, F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
+    expected = F.avg_pool2d(x, *pool, count_include_pad=False).contiguous(memory_format=torch.channels_last)
+    total = torch.full_like(expected, torch.nan)
+    ops.combine([x], [None], [(*pool, 0)], total, None, None, None)
+    assert torch.equal(total, expected)
 
 
 @pytest.mark.parametrize("target", [0, 1])

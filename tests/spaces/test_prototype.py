@@ -44,6 +44,26 @@ def test_copies_share_nothing() -> None:
     assert len(other[0]) == len(copied(4)[0]) == 3
 
 
+def test_copies_do_not_share_which_buffers_are_saved() -> None:
+    copied = prototyped(build)
+    one, other = copied(4), copied(4)
+    one[0].register_buffer("mask", torch.ones(1), persistent=False)
+    other[0].register_buffer("mask", torch.ones(1))
+    assert "0.mask" not in one.state_dict()
+    assert "0.mask" in other.state_dict()
+
+
+def test_a_copy_has_the_default_type_of_its_own_time() -> None:
+    copied = prototyped(build)
+    copied(4)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert {p.dtype for p in copied(4).parameters()} == {torch.float64}
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {p.dtype for p in copied(4).parameters()} == {torch.float32}
+
+
 def test_a_copy_is_made_on_the_default_device() -> None:
     with torch.device("meta"):
         assert all(tensor.is_meta for tensor in Prototype(build(4)).fresh().state_dict().values())
