@@ -145,6 +145,9 @@ def _conv2d(
     if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
         raise Unsupported("a part of the network in another precision")
     stride, padding, dilation = _single(stride), _single(padding), _single(dilation)
+    # oneDNN has crashed on windows that lie in the padding of a channels_last map (uxlfoundation/oneDNN#5942).
+    if padding > dilation * (min(weight.shape[2:]) - 1):
+        raise Unsupported(padding)
     height, width = (
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         for size, kernel in zip(x.shape[1:], weight.shape[2:], strict=True)

@@ -211,7 +211,12 @@ class Autocast(Residual):
             return F.relu(self.second(self.first(x)))
 
 
-@pytest.mark.parametrize("kind", [Branch, InPlace, Unknown, AfterTheTail, Frozen, Autocast])
+class WindowInThePadding(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(F.conv2d(x, self.first.weight[:, :, :1, :1], stride=2, padding=1))
+
+
+@pytest.mark.parametrize("kind", [Branch, InPlace, Unknown, AfterTheTail, Frozen, Autocast, WindowInThePadding])
 def test_what_the_trace_does_not_know_is_run_by_the_modules(kind: type[Residual]) -> None:
     network, images = kind(), torch.randn(4, 3, 16, 16)
     assert fused.trace(network, images) is None
