@@ -165,8 +165,8 @@ class ActivationKernel:
         inputs = _images(batch)
         plan = _plan(self._model, inputs, self._options)
         pending = _launch(self._model, inputs, self._device, self._options, plan)
-        if error := _nonfinite(pending):
-            raise error
+        if count := int(pending.nonfinite):
+            raise _not_finite(pending.model, count)
         self._result = pending.kernel, pending.facts
         return pending.kernel
 
@@ -394,11 +394,6 @@ def _plan(model: nn.Module, inputs: forward.Inputs, options: _Options) -> fused.
     first = next(model.parameters(), None)
     alike = first is not None and (first.device, first.dtype) == (images.device, images.dtype)
     return fused.trace(model, images) if alike else None
-
-
-def _nonfinite(pending: Pending) -> NaswotError | None:
-    count = int(pending.nonfinite)
-    return _not_finite(pending.model, count) if count else None
 
 
 def _not_finite(model: str, count: int) -> NaswotError:

@@ -33,7 +33,8 @@ from naswot_ext import ops
 
 class Fusable:
     """Marks a `torch.nn.Module` whose forward pass may be traced: no side effects, no branch on values, one image
-    batch in. What the trace does not know sends the network the plain way, so the mark is never wrong, only useless.
+    batch in. What the trace does not know sends the network the plain way. What comes after the last rectifier is
+    not run, so an error there is not found.
     """
 
 
@@ -69,9 +70,8 @@ class Graph:
 
     dtype: torch.dtype
     nodes: list[Node] = field(default_factory=list)
-    rectified: list[Node] = field(
-        default_factory=list
-    )  # of each application of a rectifier, in turn, what it rectified
+    # What each application of a rectifier rectified, in turn.
+    rectified: list[Node] = field(default_factory=list)
 
     def add(self, kind: str, shape: tuple[int, int, int], *sources: Node, options: Any = None) -> Value:
         """A new value."""

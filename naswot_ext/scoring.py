@@ -69,7 +69,7 @@ def score_architectures(
 
     What is finished stands in ``output + ".partial"`` at once; a later call with the same arguments and code goes
     on from there. A network that cannot be built or scored has the status "failed" and the reason; a score of -inf
-    is "singular".
+    is "singular". The process is prepared for it for good: see `prepare_process`.
 
     Args:
         space: the search space, by name.

@@ -15,9 +15,10 @@ import torch
 from naswot_ext import build_info
 
 
-def seconds(run: Callable[[], Any], repeats: int = 5) -> float:
-    """The median wall time of `repeats` runs after one that warms up."""
-    run()
+def seconds(run: Callable[[], Any], repeats: int = 5, warm_up: bool = True) -> float:
+    """The median wall time of `repeats` runs, after one that warms up."""
+    if warm_up:
+        run()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measure import report
+from measure import seconds as timed
 from score import memory
 
 from naswot_ext.datasets import make_batch, save_batch
@@ -223,7 +224,7 @@ def by_shards(sizes: Sizes, folder: Path, _: Sequence[int]) -> dict[str, Any]:
     dry = {shards: 0.0 for shards in sizes.shards}
     for shards in sizes.shards:
         project = workflow_folder(folder / f"shards-{shards}", shards)
-        dry[shards] = timed(lambda project=project: snakemake(project, "--dry-run"), sizes.repeats)
+        dry[shards] = timed(lambda project=project: snakemake(project, "--dry-run"), sizes.repeats, warm_up=False)
         say(f"{shards} shards: dry run {dry[shards]:.2f} s")
 
     project = workflow_folder(folder / f"shards-{sizes.shards_run}", sizes.shards_run)
@@ -240,7 +241,7 @@ def by_shards(sizes: Sizes, folder: Path, _: Sequence[int]) -> dict[str, Any]:
         if "Nothing to be done" not in printed or "missing provenance" in printed:
             raise SystemExit(f"The run was not to find anything to do, but printed:\n{printed}")
 
-    noop = timed(nothing, sizes.repeats)
+    noop = timed(nothing, sizes.repeats, warm_up=False)
     say(f"{sizes.shards_run} shards: a run that has nothing to do {noop:.2f} s")
     job = job_seconds(folder / "jobs", sizes.jobs)
     say(f"a scoring job beside another: {job:.2f} s more than its scoring")
@@ -259,8 +260,8 @@ def job_seconds(folder: Path, jobs: int) -> float:
     table = "results/scores/nasbench201/noise/naswot/seed-0.parquet"
     snakemake(workflow_folder(folder, 1, 1), table)
     project = workflow_folder(folder, 1 + jobs, 1)
-    planned = timed(lambda: snakemake(project, table, "--dry-run"), 1)
-    return (timed(lambda: snakemake(project, table), 1) - planned) / jobs
+    planned = timed(lambda: snakemake(project, table, "--dry-run"), 1, warm_up=False)
+    return (timed(lambda: snakemake(project, table), 1, warm_up=False) - planned) / jobs
 
 
 def workflow_folder(folder: Path, shards: int, shard_size: int | None = None) -> Path:
@@ -298,16 +299,6 @@ def snakemake(folder: Path, *arguments: str) -> str:
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}")
     return done.stdout
-
-
-def timed(run: Callable[[], object], repeats: int) -> float:
-    """The median of wall seconds."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def cores() -> int:

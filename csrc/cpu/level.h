@@ -59,10 +59,6 @@ struct Level {
   Pack pack_rows_float32;
   Pack pack_rows_float64;
 
-  int64_t pack_float32(const float* numbers, int64_t units, uint64_t* words) const {
-    return pack_rows_float32(reinterpret_cast<const char*>(numbers), 0, 1, units, words, 0);
-  }
-
   // distances[i * rows + j] += Hamming distance of packed rows i and j, `words` words each and `stride` words apart,
   // for i < j at least (what lies on and below the diagonal is not to be read). `ahead` is prefetched by and by.
   void (*distances_while)(const uint64_t* packed, int64_t rows, int64_t words, int64_t stride, uint64_t* distances,

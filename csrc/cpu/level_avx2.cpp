@@ -129,19 +129,6 @@ int64_t pack_together(const char* numbers, int64_t row_bytes, int64_t units, uin
   return count;
 }
 
-template <class Format>
-int64_t pack(const char* numbers, int64_t row_bytes, int64_t rows, int64_t units, uint64_t* words, int64_t stride) {
-  int64_t nonfinite = 0;
-  int64_t r = 0;
-  for (; r + kRowStep <= rows; r += kRowStep) {
-    nonfinite += pack_together<Format, kRowStep>(numbers + r * row_bytes, row_bytes, units, words + r * stride, stride);
-  }
-  for (; r < rows; ++r) {
-    nonfinite += pack_together<Format, 1>(numbers + r * row_bytes, row_bytes, units, words + r * stride, stride);
-  }
-  return nonfinite;
-}
-
 uint64_t sum(__m256i x) {
   const __m128i halves = _mm_add_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   return static_cast<uint64_t>(_mm_cvtsi128_si64(halves)) + static_cast<uint64_t>(_mm_extract_epi64(halves, 1));
@@ -194,8 +181,8 @@ void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stri
 
 }  // namespace
 
-const Level kAvx2 = {"avx2",        pack<Float16>, pack<BFloat16>,        pack<Float32>,
-                     pack<Float64>, distances,     slogdet_portable<true>, kPasses};
+const Level kAvx2 = {"avx2",        pack_rows<Float16>, pack_rows<BFloat16>,        pack_rows<Float32>,
+                     pack_rows<Float64>, distances,     slogdet_portable<true>, kPasses};
 
 }  // namespace naswot
 

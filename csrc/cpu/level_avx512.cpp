@@ -118,19 +118,6 @@ int64_t pack_together(const char* numbers, int64_t row_bytes, int64_t units, uin
   return nonfinite;
 }
 
-template <class Format>
-int64_t pack(const char* numbers, int64_t row_bytes, int64_t rows, int64_t units, uint64_t* words, int64_t stride) {
-  int64_t nonfinite = 0;
-  int64_t r = 0;
-  for (; r + kRowStep <= rows; r += kRowStep) {
-    nonfinite += pack_together<Format, kRowStep>(numbers + r * row_bytes, row_bytes, units, words + r * stride, stride);
-  }
-  for (; r < rows; ++r) {
-    nonfinite += pack_together<Format, 1>(numbers + r * row_bytes, row_bytes, units, words + r * stride, stride);
-  }
-  return nonfinite;
-}
-
 // a's and b's eight numbers added up to four: a's in elements 0 and 2, b's in 1 and 3.
 __m256i halves(__m512i a, __m512i b) {
   const __m512i pairs = _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
@@ -183,8 +170,8 @@ void distances(const uint64_t* packed, int64_t rows, int64_t words, int64_t stri
 
 }  // namespace
 
-const Level kAvx512 = {"avx512",      pack<Float16>, pack<BFloat16>,        pack<Float32>,
-                       pack<Float64>, distances,     slogdet_portable<true>, kPasses};
+const Level kAvx512 = {"avx512",      pack_rows<Float16>, pack_rows<BFloat16>,        pack_rows<Float32>,
+                       pack_rows<Float64>, distances,     slogdet_portable<true>, kPasses};
 
 }  // namespace naswot
 

@@ -69,6 +69,25 @@ int64_t pack_portable(const typename Format::Bits* numbers, int64_t units, uint6
   return largest < Format::infinity ? 0 : count_nonfinite<Format>(numbers, units);
 }
 
+// `rows` rows of `units` numbers packed side by side; for the levels with vectors to define.
+template <class Format, int64_t rows>
+int64_t pack_together(const char* numbers, int64_t row_bytes, int64_t units, uint64_t* words, int64_t stride);
+
+// Level::Pack of those levels: kRowStep rows at a time, then what is left.
+template <class Format>
+int64_t pack_rows(const char* numbers, int64_t row_bytes, int64_t rows, int64_t units, uint64_t* words,
+                  int64_t stride) {
+  int64_t nonfinite = 0;
+  int64_t r = 0;
+  for (; r + kRowStep <= rows; r += kRowStep) {
+    nonfinite += pack_together<Format, kRowStep>(numbers + r * row_bytes, row_bytes, units, words + r * stride, stride);
+  }
+  for (; r < rows; ++r) {
+    nonfinite += pack_together<Format, 1>(numbers + r * row_bytes, row_bytes, units, words + r * stride, stride);
+  }
+  return nonfinite;
+}
+
 inline void swap(double& a, double& b) {
   const double held = a;
   a = b;
