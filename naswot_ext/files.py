@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever taken for whole."""
+"""Files: nothing half-written is ever taken for whole, and nothing else for the file that it should be."""
 
 from __future__ import annotations
 
@@ -48,3 +48,23 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def refuse_stand_in(path: str | os.PathLike[str]) -> None:
+    """Raise NaswotError where `path` is no file, is empty, or is what stands where a download should: text of the web.
+
+    A Git LFS pointer (a clone without `git lfs pull`) and an HTML page (an error or a login saved under the name).
+    """
+    if not Path(path).is_file():
+        raise NaswotError(f"No such file: {path}. Correct the path, or fetch the file.")
+    with open(path, "rb") as file:
+        start = file.read(512)
+    if not start:
+        raise NaswotError(f"{path} is empty. Fetch it again.")
+    if start.startswith(b"version https://git-lfs"):
+        raise NaswotError(f"{path} is a Git LFS pointer, not the file itself. Fetch the file with `git lfs pull`.")
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise NaswotError(
+            f"{path} is an HTML page, not the file that its name says: a server's answer was saved in its place. "
+            "Delete it and fetch it again."
+        )

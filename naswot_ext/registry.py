@@ -1,15 +1,21 @@
 """Registries: one file a thing, found by its file name and imported only when asked for.
 
+A file that holds a family of things (`nds.py`: nds-darts, nds-enas, ...) says so in a literal ``MEMBERS = (...)`` at
+its top level, which is read without importing it.
+
 Importing lazily keeps the workflow's start fast (no torch to list names) and lets a rule's
 fingerprint cover the one proxy that it runs instead of all of them.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from naswot_ext.errors import NaswotError, unknown
@@ -28,12 +34,7 @@ class Registry(Generic[Entry]):
 
     def names(self) -> list[str]:
         """The known names, sorted, without importing what they name."""
-        spec = importlib.util.find_spec(self.package)
-        assert spec is not None
-        assert spec.submodule_search_locations is not None
-        modules = (m.name for m in pkgutil.iter_modules(spec.submodule_search_locations))
-        files = {m.replace("_", self._join) for m in modules if not m.startswith("_")}
-        return sorted(files | set(self._entries))
+        return sorted({*self._modules(), *self._entries})
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
         """Decorator: file an entry under `name`; raises NaswotError where another one has it already."""
@@ -50,10 +51,33 @@ class Registry(Generic[Entry]):
         """The dotted module that registers `name`; raises NaswotError with the nearest name if there is none."""
         if name not in self.names():
             raise unknown(self.kind, name, self.names())
-        return f"{self.package}.{name.replace('-', '_')}"
+        return f"{self.package}.{self._modules().get(name, name.replace('-', '_'))}"
 
     def get(self, name: str) -> Entry:
         """The entry called `name`; raises NaswotError with the nearest known name if there is none."""
         if name not in self._entries:
             importlib.import_module(self.module(name))
         return self._entries[name]
+
+    def _modules(self) -> dict[str, str]:
+        """{name: the module of the package that registers it}."""
+        spec = importlib.util.find_spec(self.package)
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        found: dict[str, str] = {}
+        for folder in spec.submodule_search_locations:
+            for module in pkgutil.iter_modules([folder]):
+                if not module.name.startswith("_"):
+                    own_name = module.name.replace("_", self._join)
+                    members = _members(Path(folder, f"{module.name}.py")) or (own_name,)
+                    found |= dict.fromkeys(members, module.name)
+        return found
+
+
+@functools.cache
+def _members(source: Path) -> tuple[str, ...]:
+    """The names in a file's ``MEMBERS = (...)``; none where it has no such line."""
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["MEMBERS"]:
+            return tuple(ast.literal_eval(node.value))
+    return ()

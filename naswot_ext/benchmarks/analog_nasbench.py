@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from naswot_ext.benchmarks import SOURCES
+from naswot_ext import pickles
+from naswot_ext.benchmarks import source
 from naswot_ext.errors import NaswotError
 from naswot_ext.spaces import SearchSpace
 from naswot_ext.spaces.nasbench201 import to_string
@@ -30,19 +30,7 @@ class _Plain:
     """Stands for the package's two classes, which hold nothing but attributes."""
 
 
-class _Unpickler(pickle.Unpickler):
-    """Admits the two classes of the file's format; a pickle that asks for anything else is refused by name."""
-
-    def find_class(self, module: str, name: str) -> type:
-        if (module, name) in {
-            ("analognasbench.data", "Architecture"),
-            ("analognasbench.data", "DriftMeasurement"),
-        }:
-            return _Plain
-        raise NaswotError(
-            f"The data file of analog-nasbench asks for {module}.{name}, which its format does not need. "
-            "Do not use this file; install the package anew from a source that you trust."
-        )
+_CLASSES = {("analognasbench.data", name): _Plain for name in ("Architecture", "DriftMeasurement")}
 
 
 def find_data_file() -> Path:
@@ -57,16 +45,15 @@ def find_data_file() -> Path:
 
 def read(data: bytes) -> dict[tuple[int, ...], float]:
     """{six operation codes: CIFAR-10 test accuracy in percent}; raises NaswotError for anything but that format."""
+    what = "The data file of analog-nasbench"
+    entries = pickles.load(io.BytesIO(data), what, _CLASSES)
     try:
-        entries = _Unpickler(io.BytesIO(data)).load()
         return {tuple(key): float(entry.baseline_accuracy) for key, entry in entries.items()}
-    except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError, IndexError) as error:
-        raise NaswotError(
-            f"The data file of analog-nasbench cannot be read ({error}). Install analog-nasbench 0.1.3 anew."
-        ) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise NaswotError(f"{what} cannot be read ({error}). Install analog-nasbench 0.1.3 anew.") from error
 
 
-@SOURCES.register("analog-nasbench")
+@source("analog-nasbench")
 def analog_nasbench(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """The ground truth of the whole space; raises NaswotError for another space than nasbench201."""
     if space.name != "nasbench201":
@@ -87,5 +74,6 @@ def analog_nasbench(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFr
             "train_seconds": float("nan"),
             "n_seeds": 1,
             "params": -1,
+            "version": "analog-nasbench 0.1.3",
         }
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from naswot_ext.benchmarks import SOURCES
+from naswot_ext.benchmarks import source
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.spaces import SearchSpace
 
@@ -24,7 +24,7 @@ from naswot_ext.spaces import SearchSpace
 _FIRST_LINE = 2
 
 
-@SOURCES.register("table")
+@source("table")
 def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """Read and check the user's table; every error names the file, the row and the column."""
     path = options["path"]
@@ -53,6 +53,7 @@ def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
                     "valid_accuracy": values["valid"],
                     "test_accuracy": values["test"],
                     "train_seconds": values["train_seconds"],
+                    "version": Path(path).name,
                 }
             )
         )

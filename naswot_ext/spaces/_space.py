@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, unknown
 
 
 class SearchSpace(ABC):
     """A finite set of architectures in a fixed order, each with a string form.
 
-    An index counts from 0 to ``len(space) - 1`` in the order of the official files.
+    An index counts from 0 to ``len(space) - 1`` in the order of the official files. `NETWORK` names the options of
+    the networks around the architectures and their defaults; `image_size` is the side of the benchmark's images.
     """
 
     name: str
     title: str
+    image_size: int = 32
+    NETWORK: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self) -> None:
+        self.network: dict[str, Any] = dict(self.NETWORK)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -33,12 +42,25 @@ class SearchSpace(ABC):
         """The index of a string form; raises NaswotError where the space does not hold it."""
 
     @abstractmethod
+    def canonical(self, architecture: str) -> str:
+        """The string form of an architecture in any form that the space reads; raises NaswotError for another text."""
+
+    @abstractmethod
     def build(self, architecture: str, num_classes: int = 1) -> nn.Module:
         """The untrained network, initialised by torch's default random generator on the default device."""
 
     @abstractmethod
     def neighbours(self, architecture: str) -> list[str]:
         """Every architecture that is one edit away, in a fixed order."""
+
+    def with_network(self, **options: Any) -> Self:
+        """This space with other `NETWORK` options; raises NaswotError for one that it has not."""
+        for option in options:
+            if option not in self.NETWORK:
+                raise unknown(f"network option of {self.name}", option, self.NETWORK)
+        other = copy.copy(self)
+        other.network = {**self.network, **options}
+        return other
 
     def check_index(self, index: int) -> int:
         """`index` itself; raises NaswotError outside the space."""
@@ -54,3 +76,51 @@ class SearchSpace(ABC):
         """A uniform random one of the neighbours (regularised evolution's step, Real et al. 2019)."""
         neighbours = self.neighbours(architecture)
         return neighbours[rng.integers(len(neighbours))]
+
+
+class ListedSpace(SearchSpace):
+    """A space whose architectures, and their order, stand in a file.
+
+    Without a listing it builds and edits architectures; their number, their order and samples need one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listing: Sequence[str] | None = None
+        self._positions: dict[str, int] | None = None
+
+    def with_listing(self, architectures: Sequence[str]) -> Self:
+        """This space with its architectures: canonical string forms, architecture i at position i."""
+        other = copy.copy(self)
+        other._listing, other._positions = architectures, None
+        return other
+
+    def __len__(self) -> int:
+        return len(self._listed())
+
+    def architecture(self, index: int) -> str:
+        return self._listed()[self.check_index(index)]
+
+    def index(self, architecture: str) -> int:
+        """The first index of an architecture of the same `key`; raises NaswotError where the listing has none."""
+        if self._positions is None:
+            positions: dict[str, int] = {}
+            for i, listed in enumerate(self._listed()):
+                positions.setdefault(self.key(listed), i)
+            self._positions = positions
+        found = self._positions.get(self.key(self.canonical(architecture)))
+        if found is None:
+            raise NaswotError(f"{architecture} is not among the {len(self)} architectures of {self.name}.")
+        return found
+
+    def key(self, architecture: str) -> str:
+        """What two string forms of the same architecture have in common."""
+        return architecture
+
+    def _listed(self) -> Sequence[str]:
+        if self._listing is None:
+            raise NaswotError(
+                f"The architectures of {self.name} and their order stand in its benchmark's file. Name the "
+                f"ground-truth table that was made from it, or give the architecture itself instead of its number."
+            )
+        return self._listing

@@ -12,6 +12,8 @@ import functools
 import itertools
 import random
 import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -152,10 +154,7 @@ class NasBench201(SearchSpace):
 
     name = "nasbench201"
     title = "NAS-Bench-201"
-
-    def __init__(self, channels: int = 16, cells: int = 5) -> None:
-        self.channels = channels
-        self.cells = cells
+    NETWORK: ClassVar[Mapping[str, Any]] = {"channels": 16, "cells": 5}
 
     def __len__(self) -> int:
         return len(OPERATIONS) ** 6
@@ -164,10 +163,13 @@ class NasBench201(SearchSpace):
         return _official_order()[self.check_index(index)]
 
     def index(self, architecture: str) -> int:
-        return _official_index()[to_string(parse(architecture))]
+        return _official_index()[self.canonical(architecture)]
+
+    def canonical(self, architecture: str) -> str:
+        return to_string(parse(architecture))
 
     def build(self, architecture: str, num_classes: int = 1) -> nn.Module:
-        return Network(parse(architecture), self.channels, self.cells, num_classes)
+        return Network(parse(architecture), self.network["channels"], self.network["cells"], num_classes)
 
     def neighbours(self, architecture: str) -> list[str]:
         operations = parse(architecture)

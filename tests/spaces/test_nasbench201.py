@@ -15,7 +15,7 @@ from naswot_ext.activation import count_units
 from naswot_ext.errors import NaswotError
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES
-from naswot_ext.spaces.nasbench201 import OPERATIONS, NasBench201
+from naswot_ext.spaces.nasbench201 import OPERATIONS
 from tests.conftest import REPOSITORY
 
 SPACE = SPACES.get("nasbench201")
@@ -82,7 +82,7 @@ def test_every_single_edit_is_a_neighbour_and_mutations_are_uniform_among_them()
 
 
 def test_the_classifier_has_the_classes_asked_for_and_sizes_follow_the_skeleton() -> None:
-    small = NasBench201(channels=4, cells=1).build(SPACE.architecture(1), num_classes=7)
+    small = SPACE.with_network(channels=4, cells=1).build(SPACE.architecture(1), num_classes=7)
     assert small(torch.randn(2, 3, 8, 8)).shape == (2, 7)
 
 
