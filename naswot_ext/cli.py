@@ -1,4 +1,4 @@
-"""The command line: `naswot score` and `naswot info`."""
+"""The command line: `naswot score`, `naswot describe` and `naswot info`."""
 
 from __future__ import annotations
 
@@ -95,6 +95,65 @@ def _print_ranking(ranking: list[Ranked]) -> None:
             seen = ", ".join(f"{kind} x{count}" for kind, count in value.activations.items())
             shown = "singular" if value.singular else f"{value:.3f}"
             print(f"{name:{width}}  {shown:>10}  {value.units:>12,}  {seen}")
+
+
+@app.command()
+def describe(
+    space: Annotated[str, typer.Argument(help="nasbench101, nasbench201, nats-sss, nds-darts, ...")],
+    architecture: Annotated[
+        str,
+        typer.Argument(
+            help="Its index, its string form, or for nasbench101 and nds-* the JSON of a cell or of an entry's `net`."
+        ),
+    ],
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side of the images (default: the benchmark's own).")
+    ] = None,
+    inits: Annotated[int, typer.Option(min=1, help="How many initialisations are scored.")] = 3,
+    classes: Annotated[int, typer.Option(min=1, help="Outputs of the classifier.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=2, help="Standard-normal images an initialisation.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the initialisations and images.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    network: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of the network, such as stem_channels=128.")
+    ] = None,
+    listing: Annotated[
+        str | None,
+        typer.Option(
+            help="The file that numbers the architectures of nasbench101 or nds-*, made by the workflow "
+            "(default: results/architectures/SPACE.parquet).",
+        ),
+    ] = None,
+) -> None:
+    """Describe one architecture as a JSON object: parameters, FLOPs, rectified units, and its score over some inits."""
+    from pathlib import Path
+
+    from naswot_ext.describe import describe, read_listing
+    from naswot_ext.spaces import open_space
+
+    default = Path("results/architectures", f"{space}.parquet")
+    file = listing or (str(default) if default.is_file() else None)
+    options = dict(_option(text) for text in network or [])
+    opened = open_space(space, options, read_listing(file) if file else None)
+    facts = describe(
+        opened,
+        architecture,
+        image_size=image_size,
+        inits=inits,
+        num_classes=classes,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+    )
+    print(json.dumps(facts))
+
+
+def _option(text: str) -> tuple[str, object]:
+    """KEY=VALUE, whose value may be a number."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise NaswotError(f"--network {text} has no value. Write it as KEY=VALUE, such as stem_channels=128.")
+    return key, int(value) if value.isdecimal() else value
 
 
 @app.command()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,16 @@ SEARCHES: Registry[Any] = Registry("search algorithm", "naswot_ext.searches")
 
 # No search space has fewer architectures. To count those of one means to import it, and torch, which takes seconds.
 _FEW_ARCHITECTURES = 1000
+
+# Official sources and the space, or the start of the names of the spaces, that each has the ground truth of.
+_SPACE_OF = {
+    "analog-nasbench": "nasbench201",
+    "nasbench101": "nasbench101",
+    "nasbench201": "nasbench201",
+    "nats-sss": "nats-sss",
+    "nats-tss": "nasbench201",
+    "nds": "nds-",
+}
 
 _TYPES = {
     "array": "a list",
@@ -98,9 +109,14 @@ def _names_that_are_no_text(value: Any, path: tuple[str | int, ...] = ()) -> Ite
 def _dereferenced(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" not in schema:
         return dict(schema)
-    target = definitions[schema["$ref"].removeprefix("#/$defs/")]
-    # What stands beside the reference (a description, a default) is the more special of the two.
-    return {**_dereferenced(target, definitions), **{k: v for k, v in schema.items() if k != "$ref"}}
+    target = _dereferenced(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+    # What stands beside the reference (a description, a default, a property) is the more special of the two.
+    beside = {key: value for key, value in schema.items() if key != "$ref"}
+    if "properties" in beside:
+        shared = target.get("properties", {})
+        special = {key: {**shared.get(key, {}), **value} for key, value in beside["properties"].items()}
+        beside["properties"] = {**shared, **special}
+    return {**target, **beside}
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:
@@ -120,9 +136,11 @@ def _fill(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any])
     if not isinstance(value, dict):
         return value
     for case in schema.get("allOf", []):
-        if Draft202012Validator(case["if"]).is_valid(value):
-            value = _fill(value, case["then"], definitions)
-    properties = schema.get("properties", {})
+        branch = case["then"] if Draft202012Validator(case["if"]).is_valid(value) else case.get("else", {})
+        value = _fill(value, branch, definitions)
+    properties = dict(schema.get("properties", {}))
+    for pattern, sub in schema.get("patternProperties", {}).items():
+        properties |= {key: sub for key in value if re.search(pattern, key)}
     others = schema.get("additionalProperties")
     filled = {}
     for key, sub in properties.items():
@@ -243,18 +261,26 @@ def _missing_files(config: Mapping[str, Any]) -> Iterator[str]:
     named = {f"spaces.{name}.benchmark": space["benchmark"] for name, space in config["spaces"].items()}
     named |= {f"datasets.{name}": dataset for name, dataset in config["datasets"].items()}
     for where, options in named.items():
-        if "path" in options and not Path(options["path"]).is_file():
-            yield (
-                f"{where}.path: there is no file {options['path']} (looked for in {Path.cwd()}). "
-                "Correct the path, which is relative to the working directory."
-            )
+        for key in ("path", "local", "split"):
+            # An official download may lie there unpacked.
+            if key in options and not (
+                Path(options[key]).is_file() or (key == "local" and Path(options[key]).is_dir())
+            ):
+                yield (
+                    f"{where}.{key}: there is no file {options[key]} (looked for in {Path.cwd()}). "
+                    "Correct the path, which is relative to the working directory."
+                )
 
 
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Settings that are each allowed but do not fit each other."""
     for name, space in config["spaces"].items():
         scored = space["architectures"]
-        if scored != "all" and scored > _FEW_ARCHITECTURES:
+        source = space["benchmark"]["source"]
+        if not name.startswith(_SPACE_OF.get(source, name)):
+            yield f"spaces.{name}.benchmark.source: {source} holds the ground truth of {_SPACE_OF[source]}, not of {name}."
+        # How many a table holds is known only when it has been read.
+        if scored != "all" and scored > _FEW_ARCHITECTURES and space["draw_from"] == "space":
             from naswot_ext.spaces import SPACES as spaces
 
             if scored > (size := len(spaces.get(name))):

@@ -51,7 +51,7 @@ COLUMNS: dict[str, str] = {
 
 
 def score_architectures(
-    space: str,
+    space: str | SearchSpace,
     indices: Sequence[int] | npt.NDArray[np.integer],
     proxy: str,
     batch_path: str | os.PathLike[str],
@@ -72,7 +72,7 @@ def score_architectures(
     is "singular". The process is prepared for it for good: see `prepare_process`.
 
     Args:
-        space: the search space, by name.
+        space: the search space, by name, or opened with network options and a listing (`spaces.open_space`).
         indices: which of its architectures.
         proxy: the score, by name.
         batch_path: the images, a file that `datasets.save_batch` wrote.
@@ -98,19 +98,21 @@ def score_architectures(
     if in_flight is not None and in_flight < 1:
         raise NaswotError(f"in_flight is {in_flight}: at least 1 network must be under way.")
     read_device(device)
-    search_space, scorer, dtype = SPACES.get(space), PROXIES.get(proxy), cast(precision, device)
+    search_space = SPACES.get(space) if isinstance(space, str) else space
+    scorer, dtype = PROXIES.get(proxy), cast(precision, device)
     prepare_process(threads)
     facts: dict[str, Any] = {
-        "space": space,
+        "space": search_space.name,
+        "network": search_space.network,
         "proxy": proxy,
         "seed": seed,
         "batch": hashlib.sha256(Path(batch_path).read_bytes()).hexdigest(),
-        "architectures": hashlib.sha256(wanted.tobytes()).hexdigest(),
+        "architectures": _digest(search_space, wanted),
         "device": torch.device(device).type,
         "precision": precision,
         "threads": threads,
         "record_seconds": record_seconds,
-        "code": fingerprint(__name__, PROXIES.module(proxy), SPACES.module(space)),
+        "code": fingerprint(__name__, PROXIES.module(proxy), SPACES.module(search_space.name)),
         **software(),
     }
     # A missing extension would fail each network in turn; say it once instead.
@@ -159,6 +161,12 @@ def gather(shards: Sequence[str | os.PathLike[str]], output: str | os.PathLike[s
         )
     write_table(table.sort_values("arch_index", ignore_index=True), output, **facts)
     return counts
+
+
+def _digest(space: SearchSpace, indices: npt.NDArray[np.int64]) -> str:
+    """Of the indices, which seed the networks, and of the architectures, which a listing may have changed."""
+    names = "\n".join(f"{index} {space.architecture(int(index))}" for index in indices)
+    return hashlib.sha256(names.encode()).hexdigest()
 
 
 def _facts_of_all(shards: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:

@@ -58,25 +58,25 @@ def source(name: str, architectures: Read | None = None) -> Callable[[Read], Rea
     return add
 
 
-def architectures(space: str, options: Mapping[str, Any]) -> pd.DataFrame:
+def architectures(space: str | SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """The architectures that a source has ground truth of: `arch_index` int32 and `arch`, by index.
 
     Raises NaswotError as `convert` does.
     """
     found = SOURCES.get(options["source"])
-    table = (found.architectures or found.rows)(SPACES.get(space), options)
+    table = (found.architectures or found.rows)(_opened(space), options)
     columns = {name: COLUMNS[name] for name in ("arch_index", "arch")}
     listed = table[list(columns)].astype(columns).drop_duplicates("arch_index")
     return listed.sort_values("arch_index", ignore_index=True)
 
 
-def convert(space: str, options: Mapping[str, Any]) -> pd.DataFrame:
+def convert(space: str | SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """The ground-truth table of `space`, sorted by architecture, data set and epochs.
 
     `options` holds `source` (a file of this folder) and that source's own options.
     Raises NaswotError where a name is unknown or the source's data are not what they should be.
     """
-    table = SOURCES.get(options["source"]).rows(SPACES.get(space), options)
+    table = SOURCES.get(options["source"]).rows(_opened(space), options)
     table = table[list(COLUMNS)].astype(COLUMNS)
     for column in ("valid_accuracy", "test_accuracy"):
         outside = table[(table[column] < 0) | (table[column] > 100)]
@@ -92,3 +92,7 @@ def convert(space: str, options: Mapping[str, Any]) -> pd.DataFrame:
             )
     key = ["arch_index", "dataset", "epochs"]
     return table.sort_values(key, ignore_index=True)
+
+
+def _opened(space: str | SearchSpace) -> SearchSpace:
+    return SPACES.get(space) if isinstance(space, str) else space

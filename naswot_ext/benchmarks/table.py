@@ -1,12 +1,17 @@
 """Bring your own ground truth: a CSV (also .csv.gz) or Parquet table with one row per architecture.
 
-Options: `path`; `arch`, the column with the architecture's string form (default "arch"); `accuracy`, a list of
-{dataset, epochs, valid, test, train_seconds}, whose last three name columns and may be left out;
-`params`, {column, unit}, and `n_seeds`, a column, both optional. Accuracies are in percent.
+Options: `path`; `arch`, the column with the architecture in a form that the space reads (default "arch"), or
+{key: column} for one whose parts, such as `adjacency` and `operations`, stand in columns of their own; `accuracy`, a
+list of {dataset, epochs, valid, test, train_seconds}, whose last three name columns and may be left out (a list of
+columns for `valid` or `test`, one a training, is their mean); `params`, {column, unit}, and `n_seeds`, a column, both
+optional. Accuracies are in percent.
+
+Of a space that has no order of its own (NAS-Bench-101, NDS), the table's rows are the architectures, in their order.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,32 +23,33 @@ import pyarrow as pa
 
 from naswot_ext.benchmarks import source
 from naswot_ext.errors import NaswotError, unknown
-from naswot_ext.spaces import SearchSpace
+from naswot_ext.spaces import ListedSpace, SearchSpace
 
 # A spreadsheet's first row of data stands in line 2, under the header.
 _FIRST_LINE = 2
 
 
-@source("table")
+def architectures(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
+    """The architectures of the user's table, without their accuracies."""
+    return pd.DataFrame(_architectures(space, _read(options["path"]), options))
+
+
+@source("table", architectures)
 def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """Read and check the user's table; every error names the file, the row and the column."""
     path = options["path"]
     rows = _read(path)
-    architectures = _column(rows, options.get("arch", "arch"), path).astype(str)
-    index = _indices(space, architectures, path)
     params = options.get("params")
     # What does not depend on the data set or the length of training.
     of_architecture = {
-        "arch_index": index,
-        "arch": [space.architecture(i) for i in index],
+        **_architectures(space, rows, options),
         "n_seeds": _whole(rows, options.get("n_seeds"), 1.0, 1, path),
         "params": _whole(rows, params and params["column"], params and params["unit"], -1, path),
     }
     parts = []
     for measured in options["accuracy"]:
-        values = {field: _numbers(rows, measured.get(field), path) for field in ("valid", "test", "train_seconds")}
-        for field in ("valid", "test"):
-            _check_percent(rows, measured.get(field), values[field], path)
+        values = {field: _mean_percent(rows, measured.get(field), path) for field in ("valid", "test")}
+        seconds = _numbers(rows, measured.get("train_seconds"), path)
         parts.append(
             pd.DataFrame(
                 {
@@ -52,7 +58,7 @@ def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
                     "epochs": measured.get("epochs", 0),
                     "valid_accuracy": values["valid"],
                     "test_accuracy": values["test"],
-                    "train_seconds": values["train_seconds"],
+                    "train_seconds": seconds,
                     "version": Path(path).name,
                 }
             )
@@ -83,23 +89,53 @@ def _column(rows: pd.DataFrame, name: str, path: str) -> pd.Series:
     return rows[name]
 
 
-def _indices(space: SearchSpace, architectures: pd.Series, path: str) -> list[int]:
-    first_line: dict[int, int] = {}
-    for position, architecture in architectures.items():
+def _architectures(space: SearchSpace, rows: pd.DataFrame, options: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """{"arch_index": ..., "arch": canonical string forms}, a row each."""
+    path, named = options["path"], options.get("arch", "arch")
+    if isinstance(named, str):
+        texts = _column(rows, named, path).astype(str)
+    else:
+        columns = {key: _column(rows, column, path).map(_value) for key, column in named.items()}
+        texts = pd.DataFrame(columns).apply(lambda row: json.dumps(dict(row)), axis=1)
+    first_line: dict[str, int] = {}
+    for position, text in texts.items():
         line = int(str(position)) + _FIRST_LINE
         try:
-            index = space.index(architecture)
+            architecture = space.canonical(text)
         except NaswotError as error:
             raise NaswotError(f"{path}, line {line}: {error}") from None
-        if index in first_line:
+        if architecture in first_line:
             raise NaswotError(
-                f"{path}, line {line}: architecture {architecture} stands in line {first_line[index]} already. "
+                f"{path}, line {line}: architecture {text} stands in line {first_line[architecture]} already. "
                 "Keep one row for each architecture."
             )
-        first_line[index] = line
+        first_line[architecture] = line
     if not first_line:
         raise NaswotError(f"{path} has no rows.")
-    return list(first_line)
+    found = list(first_line)
+    indices = range(len(found)) if isinstance(space, ListedSpace) else map(space.index, found)
+    return {"arch_index": list(indices), "arch": found}
+
+
+def _value(cell: Any) -> Any:
+    """What a cell of a part of an architecture holds: JSON, or else its text."""
+    try:
+        return json.loads(cell)
+    except (TypeError, ValueError):
+        return cell
+
+
+def _mean_percent(rows: pd.DataFrame, names: str | list[str] | None, path: str) -> npt.NDArray[np.float64] | float:
+    """The accuracies of a column, or the mean over the trainings that several columns hold (empty cells left out)."""
+    if names is None:
+        return float("nan")
+    columns = [names] if isinstance(names, str) else names
+    trainings = []
+    for name in columns:
+        accuracies = np.asarray(_numbers(rows, name, path))
+        _check_percent(rows, name, accuracies, path)
+        trainings.append(accuracies)
+    return pd.DataFrame(trainings).mean(axis=0).to_numpy()
 
 
 def _numbers(rows: pd.DataFrame, name: str | None, path: str) -> npt.NDArray[np.float64] | float:
@@ -119,11 +155,9 @@ def _numbers(rows: pd.DataFrame, name: str | None, path: str) -> npt.NDArray[np.
     return numbers
 
 
-def _check_percent(
-    rows: pd.DataFrame, name: str | None, accuracies: npt.NDArray[np.float64] | float, path: str
-) -> None:
-    outside = np.flatnonzero((np.asarray(accuracies) < 0) | (np.asarray(accuracies) > 100))
-    if name is not None and len(outside):
+def _check_percent(rows: pd.DataFrame, name: str, accuracies: npt.NDArray[np.float64], path: str) -> None:
+    outside = np.flatnonzero((accuracies < 0) | (accuracies > 100))
+    if len(outside):
         line = rows.index[outside[0]] + _FIRST_LINE
         raise NaswotError(
             f"{path}, line {line}, column {name!r}: {rows[name].iloc[outside[0]]!r} is not a percentage. Give "

@@ -54,10 +54,13 @@ class SearchSpace(ABC):
         """Every architecture that is one edit away, in a fixed order."""
 
     def with_network(self, **options: Any) -> Self:
-        """This space with other `NETWORK` options; raises NaswotError for one that it has not."""
-        for option in options:
+        """A copy with other `NETWORK` options; raises NaswotError for one that it has not, or a size that is none."""
+        for option, value in options.items():
             if option not in self.NETWORK:
                 raise unknown(f"network option of {self.name}", option, self.NETWORK)
+            is_size = isinstance(value, int) and not isinstance(value, bool) and value > 0
+            if isinstance(self.NETWORK[option], int | None) and value is not None and not is_size:
+                raise NaswotError(f"{option} of {self.name} is {value!r}; it must be a whole number, at least 1.")
         other = copy.copy(self)
         other.network = {**self.network, **options}
         return other
@@ -90,7 +93,7 @@ class ListedSpace(SearchSpace):
         self._positions: dict[str, int] | None = None
 
     def with_listing(self, architectures: Sequence[str]) -> Self:
-        """This space with its architectures: canonical string forms, architecture i at position i."""
+        """A copy that holds its architectures: canonical string forms, architecture i at position i."""
         other = copy.copy(self)
         other._listing, other._positions = architectures, None
         return other

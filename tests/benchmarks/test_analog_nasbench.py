@@ -47,5 +47,5 @@ def test_a_hostile_pickle_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"not a pickle", pickle.dumps([1, 2]), pickle.dumps({1: 2})])
 def test_another_file_is_one_clear_error(data: bytes) -> None:
-    with pytest.raises(NaswotError, match="cannot be (read|unpickled)"):
+    with pytest.raises(NaswotError, match=r"cannot be (read|unpickled)"):
         analog_nasbench.read(data)

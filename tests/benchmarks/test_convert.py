@@ -16,11 +16,11 @@ def rows(test_accuracy: list[float]) -> pd.DataFrame:
     indices = list(range(len(test_accuracy)))[::-1]
     arch = [space.architecture(i) for i in indices]
     columns = {"arch_index": indices, "arch": arch, "test_accuracy": test_accuracy}
-    return pd.DataFrame({**columns, **measured, "n_seeds": 1, "params": -1})
+    return pd.DataFrame({**columns, **measured, "n_seeds": 1, "params": -1, "version": "fake"})
 
 
 def convert(monkeypatch: pytest.MonkeyPatch, test_accuracy: list[float]) -> pd.DataFrame:
-    monkeypatch.setitem(benchmarks.SOURCES._entries, "fake", lambda space, options: rows(test_accuracy))
+    monkeypatch.setitem(benchmarks.SOURCES._entries, "fake", benchmarks.Source(lambda *_: rows(test_accuracy)))
     return benchmarks.convert("nasbench201", {"source": "fake"})
 
 

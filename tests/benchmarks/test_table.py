@@ -46,7 +46,30 @@ def test_a_parquet_file_gives_the_same_table(tmp_path: Path) -> None:
     csv = benchmarks.convert("nasbench201", options(write(tmp_path / "t.csv")))
     numbers = pd.DataFrame({"arch": ARCH, "va": [90.5, None, 10], "te": [91, 92.25, 10]})
     numbers.to_parquet(tmp_path / "t.parquet")
-    pd.testing.assert_frame_equal(benchmarks.convert("nasbench201", options(tmp_path / "t.parquet")), csv)
+    parquet = benchmarks.convert("nasbench201", options(tmp_path / "t.parquet"))
+    pd.testing.assert_frame_equal(parquet, csv.assign(version="t.parquet").astype({"version": "str"}))
+
+
+def test_columns_of_several_trainings_are_averaged_without_their_empty_cells(tmp_path: Path) -> None:
+    measured = [{"dataset": "cifar10", "epochs": 200, "valid": ["va", "te"]}]
+    table = benchmarks.convert("nasbench201", options(write(tmp_path / "t.csv"), accuracy=measured))
+    np.testing.assert_array_equal(table["valid_accuracy"], [90.75, 92.25, 10])
+    assert table["test_accuracy"].isna().all()
+
+
+def test_a_column_of_several_trainings_is_checked_by_its_own_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", GOOD | {"te": ["91", "192", "10"]})
+    measured = [{"dataset": "cifar10", "epochs": 200, "valid": ["va", "te"]}]
+    with pytest.raises(NaswotError, match="line 3, column 'te': '192' is not a percentage"):
+        benchmarks.convert("nasbench201", options(path, accuracy=measured))
+
+
+@pytest.mark.parametrize("read", [benchmarks.architectures, benchmarks.convert])
+def test_the_architectures_of_a_table_are_listed_by_index(read: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", {name: column[::-1] for name, column in GOOD.items()})
+    listed = read("nasbench201", options(path))[["arch_index", "arch"]]
+    assert listed["arch_index"].tolist() == [0, 1, 2]
+    assert listed["arch"].tolist() == ARCH
 
 
 @pytest.mark.parametrize(

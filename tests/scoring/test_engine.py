@@ -128,13 +128,13 @@ def test_shards_that_were_not_made_alike_are_not_joined(batch: Path, tmp_path: P
 
 
 def test_more_architectures_extend_a_smaller_draw() -> None:
-    few = sample_architectures("nasbench201", 100, seed=0)
-    many = sample_architectures("nasbench201", 1000, seed=0)
+    few = sample_architectures(15_625, 100, seed=0)
+    many = sample_architectures(15_625, 1000, seed=0)
     assert few.tolist() == many[:100].tolist()
     assert len(set(many)) == 1000
-    assert sorted(sample_architectures("nasbench201", "all", seed=0)) == list(range(15_625))
-    with pytest.raises(NaswotError, match="15625 architectures; 15626 cannot be drawn"):
-        sample_architectures("nasbench201", 15_626, seed=0)
+    assert sorted(sample_architectures(15_625, "all", seed=0)) == list(range(15_625))
+    with pytest.raises(NaswotError, match="15626 architectures cannot be drawn from 15625"):
+        sample_architectures(15_625, 15_626, seed=0)
 
 
 PROGRAM = """

@@ -10,6 +10,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecMode
 
@@ -79,15 +80,61 @@ def search_options(algorithm):
     )
 
 
+def download_of(options):
+    """The entry of sources.yaml that a ground truth or a data set is downloaded as, or None."""
+    name = options["source"]
+    if name == "nasbench201":
+        name += f"-{options['version']}"
+    return name if name in DOWNLOADS else None
+
+
+def downloaded(name):
+    """The files of a download."""
+    return expand(DOWNLOAD, download=name, file=[f["name"] for f in DOWNLOADS[name]["files"]])
+
+
+def source_files(options):
+    """{name of a rule's input: files} that a ground truth or a data set is read from."""
+    files = {}
+    given = [options[key] for key in ("path", "local") if key in options]
+    if given or download_of(options):
+        files["files"] = given or downloaded(download_of(options))
+    if options.get("part", "").endswith("-half"):
+        files["split"] = options.get("split") or downloaded("cifar10-split")
+    return files
+
+
+def benchmark_files(wildcards):
+    """What the ground truth of a space is read from."""
+    return source_files(config["spaces"][wildcards.space]["benchmark"])
+
+
+def local_download(options):
+    """The download that a file of the user's own must be equal to, or None."""
+    return download_of(options) if "local" in options else None
+
+
 def number_of_architectures(space):
     """How many architectures of a space are scored."""
-    count = config["spaces"][space]["architectures"]
-    if count == "all":
-        # Takes seconds: it imports torch.
-        from naswot_ext.spaces import SPACES as spaces
+    options = config["spaces"][space]
+    if options["architectures"] != "all":
+        return options["architectures"]
+    if options["draw_from"] == "table":
+        # Snakemake makes the listing first, and plans the shards when it is there.
+        import pyarrow.parquet
 
-        count = len(spaces.get(space))
-    return count
+        listing = checkpoints.architectures.get(space=space).output[0]
+        return pyarrow.parquet.read_metadata(listing).num_rows
+    # Takes seconds: it imports torch.
+    from naswot_ext.spaces import SPACES as spaces
+
+    return len(spaces.get(space))
+
+
+def listing(wildcards):
+    """The architectures that a space's are drawn from; none where all that there are may be drawn."""
+    by_table = config["spaces"][wildcards.space]["draw_from"] == "table"
+    return {"listing": LISTING.format(space=wildcards.space)} if by_table else {}
 
 
 def shard(wildcards):
@@ -134,6 +181,16 @@ def draw(wildcards):
     return {key: space[key] for key in ("architectures", "draw_seed")}
 
 
+def benchmark_code(space):
+    """The code that reads the ground truth of a space."""
+    return fingerprint(
+        "naswot_ext.benchmarks",
+        "naswot_ext.provenance",
+        configuration.BENCHMARKS.module(config["spaces"][space]["benchmark"]["source"]),
+        configuration.SPACES.module(space),
+    )
+
+
 def one_of(names):
     """A regular expression that matches just these names."""
     return "|".join(re.escape(str(name)) for name in names)
@@ -163,6 +220,9 @@ config = checked(config)
 if workflow.exec_mode == ExecMode.DEFAULT:
     naswot_lock = discard_stale_locks()
 
+DOWNLOADS = yaml.safe_load(
+    Path(workflow.basedir, "workflow/resources/sources.yaml").read_text()
+)
 SPACES = list(config["spaces"])
 DATASETS = list(config["datasets"])
 PROXIES = config["proxies"]
@@ -176,6 +236,8 @@ SEARCHES = {
 SCORED = sorted({*PROXIES} | {s["proxy"] for s in SEARCHES.values() if "proxy" in s})
 
 BATCH = f"<results>/batches/{{dataset}}/size-{config['batch_size']}/seed-{{seed}}.npz"
+DOWNLOAD = "<downloads>/{download}/{file}"
+LISTING = "<results>/architectures/{space}.parquet"
 TRUTH = "<results>/benchmarks/{space}.parquet"
 SCORES = "<results>/scores/{space}/{dataset}/{proxy}/seed-{seed}.parquet"
 SHARD = "<results>/scores/{space}/{dataset}/{proxy}/seed-{seed}/shard-{shard}.parquet"
@@ -199,6 +261,7 @@ CAPTIONS = sorted(Path(workflow.basedir, "workflow/report").glob("*.rst"))
 
 pathvars:
     results=config["results"],
+    downloads=config["downloads"],
 
 
 wildcard_constraints:

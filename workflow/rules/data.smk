@@ -3,7 +3,7 @@
 
 rule batch:
     input:
-        lambda w: config["datasets"][w.dataset].get("path", []),
+        unpack(lambda w: source_files(config["datasets"][w.dataset])),
     output:
         "<results>/batches/{dataset}/size-{size}/seed-{seed}.npz",
     log:
@@ -13,6 +13,7 @@ rule batch:
     threads: 1
     params:
         options=lambda w: config["datasets"][w.dataset],
+        download=lambda w: local_download(config["datasets"][w.dataset]),
         code=lambda w: fingerprint(
             "naswot_ext.datasets",
             configuration.DATASETS.module(config["datasets"][w.dataset]["source"]),

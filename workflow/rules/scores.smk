@@ -4,7 +4,8 @@
 
 rule score:
     input:
-        BATCH,
+        unpack(listing),
+        batch=BATCH,
     output:
         SHARD,
     log:
@@ -16,6 +17,7 @@ rule score:
         gpu=gpus_per_job(),
     params:
         shard=shard,
+        network=lambda w: config["spaces"][w.space]["network"],
         precision=config["scoring"]["precision"],
         record_seconds=config["scoring"]["record_seconds"],
         # GPUs offered, or another torch, must score again instead of mixing.

@@ -3,6 +3,7 @@
 
 rule search:
     input:
+        unpack(listing),
         truth=TRUTH,
         scores=scores_to_search_by,
     output:
@@ -15,6 +16,7 @@ rule search:
     params:
         search=lambda w: SEARCHES[w.algorithm],
         draw=draw,
+        network=lambda w: config["spaces"][w.space]["network"],
         repeats={key: config["searches"][key] for key in ("runs", "seed")},
         code=lambda w: fingerprint(
             "naswot_ext.provenance",

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 from naswot_ext.errors import NaswotError
@@ -52,3 +53,18 @@ def reporting(job: Any) -> Iterator[None]:
             both.write(f"Error: {type(error).__name__}: {error} (a defect; its traceback is in {job.log[0]})\n")
             both.write_log(traceback.format_exc())
             sys.exit(1)
+
+
+def source_options(job: Any) -> dict[str, Any]:
+    """The options of a ground truth or a data set, with the `path` of its file (of the folder where it has several).
+
+    A file of the user's own that stands for a download is held to the download's digest first.
+    """
+    options = dict(job.params.options)
+    files = job.input.get("files", [])
+    files = [Path(file) for file in ([files] if isinstance(files, str) else files)]
+    if files:
+        options["path"] = str(files[0] if len(files) == 1 else files[0].parent)
+    if split := job.input.get("split"):
+        options["split_path"] = str(split)
+    return options

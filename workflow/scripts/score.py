@@ -4,17 +4,18 @@ from _common import reporting
 
 with reporting(snakemake):
     from naswot_ext.devices import claim
-    from naswot_ext.sampling import sample_architectures
+    from naswot_ext.sampling import open_listing, sample_architectures
     from naswot_ext.scoring import score_architectures
 
     shard = snakemake.params.shard
-    drawn = sample_architectures(snakemake.wildcards.space, shard["stop"], shard["draw_seed"])
+    space, among = open_listing(snakemake.wildcards.space, snakemake.params.network, snakemake.input.get("listing"))
+    drawn = sample_architectures(among, shard["stop"], shard["draw_seed"])
     with claim(snakemake.params.device) as device:
         score_architectures(
-            snakemake.wildcards.space,
+            space,
             drawn[shard["start"] :],
             snakemake.wildcards.proxy,
-            snakemake.input[0],
+            snakemake.input.batch,
             int(snakemake.wildcards.seed),
             snakemake.output[0],
             device=device,

@@ -4,15 +4,16 @@ from _common import reporting
 
 with reporting(snakemake):
     from naswot_ext.provenance import read_table, write_table
-    from naswot_ext.sampling import sample_architectures
+    from naswot_ext.sampling import open_listing, sample_architectures
     from naswot_ext.searches import candidates, run
 
     space, scored_on = snakemake.wildcards.space, snakemake.wildcards.dataset
     draw, repeats = snakemake.params.draw, snakemake.params.repeats
     options = dict(snakemake.params.search)
     algorithm = options.pop("algorithm")
+    _, available = open_listing(space, snakemake.params.network, snakemake.input.get("listing"))
     among = candidates(
-        sample_architectures(space, draw["architectures"], draw["draw_seed"]),
+        sample_architectures(available, draw["architectures"], draw["draw_seed"]),
         read_table(snakemake.input.truth),
         scored_on,
         [read_table(table) for table in snakemake.input.scores],
