@@ -37,7 +37,7 @@ rule results:
 
 rule scores:
     input:
-        expand(SCORES, space=SPACES, dataset=DATASETS, proxy=PROXIES, seed=SEEDS),
+        each(SCORES, proxy=PROXIES, seed=SEEDS),
 
 
 onstart:

@@ -276,6 +276,9 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Settings that are each allowed but do not fit each other."""
     for name, space in config["spaces"].items():
         scored = space["architectures"]
+        for dataset in space.get("datasets", []):
+            if dataset not in config["datasets"]:
+                yield f"spaces.{name}.datasets: {unknown('data set', dataset, config['datasets'])}"
         source = space["benchmark"]["source"]
         if not name.startswith(_SPACE_OF.get(source, name)):
             yield f"spaces.{name}.benchmark.source: {source} holds the ground truth of {_SPACE_OF[source]}, not of {name}."

@@ -7,11 +7,12 @@ on the scale. The same data gives the same bytes.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import matplotlib.style
@@ -34,6 +35,8 @@ from naswot_ext.truth import SPLITS, final_accuracies
 FloatArray = NDArray[np.float64]
 
 _PANEL = (3.25, 2.75)  # inches; one column of a two-column paper is 3.25 wide
+_SHEET_PANEL = (2.3, 2.35)
+_SHEET_COLUMNS = 5
 _INK = "0.15"
 _QUIET = "0.4"
 _MARK = "#d55e00"  # not in the colour map, and told from it by the colour-blind
@@ -84,6 +87,54 @@ def scatter(
             _scatter_panel(axes, pair(scores, final[dataset, shown]), row)
             axes.set_xlabel(f"{x_label}\nscored on {title(row.scored_on)}")
             axes.set_ylabel(f"{title(dataset)} {shown} accuracy (%)")
+    return figure
+
+
+class Scored(NamedTuple):
+    """One space scored on one data set: score tables (one a seed), ground truth, rows of `tables.correlation_rows`."""
+
+    scores: Sequence[pd.DataFrame]
+    truth: pd.DataFrame
+    rows: pd.DataFrame
+
+
+def sheet(scored: Sequence[Scored], published: pd.DataFrame, *, x_label: str, split: str = "test") -> Figure:
+    """Score against accuracy of one proxy, a panel for each space and data set, all on one sheet.
+
+    First the ten panels of Mellor et al. (ICML 2021), figure 3, of which those without ground truth in `scored` say
+    so; then the data sets of the other spaces. A space that was scored on several data sets shows the scores on the
+    one of the panel where there are such, else the first. Raises NaswotError for an unknown split.
+    """
+    _check_split(split)
+    paper = published[(published["table"] == "figure3") & (published["measure"] == "kendall_tau")]
+    wanted = [(str(row.space), str(row.dataset)) for row in paper.drop_duplicates(["space", "dataset"]).itertuples()]
+    others = dict.fromkeys((str(row.space), str(row.dataset)) for part in scored for row in part.rows.itertuples())
+    wanted += [panel for panel in others if panel[0] not in set(paper["space"])]
+    with _style():
+        rows = math.ceil(len(wanted) / _SHEET_COLUMNS)
+        figure = Figure(figsize=(_SHEET_COLUMNS * _SHEET_PANEL[0], rows * _SHEET_PANEL[1]))
+        FigureCanvasAgg(figure)
+        all_axes = list(figure.subplots(rows, _SHEET_COLUMNS, squeeze=False).flat)
+        for axes, (space, dataset) in zip(all_axes, wanted, strict=False):
+            found = _scored_for(scored, space, dataset, split)
+            if found is None:
+                _absent_panel(axes, f"{title(space)}\n{title(dataset)}")
+                continue
+            part, row = found
+            _draw_scores(axes, pair(part.scores, final_accuracies(part.truth)[row.dataset, row.split]))
+            axes.set_xlabel(f"scored on {title(row.scored_on)}")
+            axes.set_ylabel(f"{row.split} accuracy (%)")
+            counts = [f"n = {row.architectures}"]
+            counts += [f"{n} {word}" for word, n in (("singular", row.singular), ("failed", row.failed)) if n]
+            beside = "" if np.isnan(row.published_kendall) else f" (published {row.published_kendall:g})"
+            axes.set_title(
+                f"{title(space)}\n{title(row.dataset)}, {', '.join(counts)}\nτ = {_tau(row)}{beside}",
+                fontsize=7.5,
+                pad=4,
+            )
+        for axes in all_axes[len(wanted) :]:
+            axes.set_axis_off()
+        figure.supxlabel(x_label, fontsize=9)
     return figure
 
 
@@ -143,6 +194,21 @@ def _split_of_each(known: Any, wanted: str) -> dict[str, str]:
 
 
 def _scatter_panel(axes: Axes, paired: Paired, row: Any) -> None:
+    notes = _draw_scores(axes, paired)
+    if row.failed:
+        notes.append(Line2D([], [], linestyle="none", label=f"{row.failed} failed"))
+    if not np.isnan(row.published_kendall):
+        notes.append(Line2D([], [], linestyle="none", label=f"published τ = {row.published_kendall:g}"))
+    heading = f"{title(row.space)}, {title(row.dataset)}\nKendall τ = {_tau(row)}, n = {row.architectures}"
+    _heading(axes, heading, notes)
+
+
+def _tau(row: Any) -> str:
+    return interval(row.kendall, row.kendall_low, row.kendall_high, digits=2) or "undefined"
+
+
+def _draw_scores(axes: Axes, paired: Paired) -> list[Line2D]:
+    """A dot an architecture, singular ones on the left edge; the notes that explain the marks."""
     score, accuracy = paired.scores.mean(axis=0), paired.accuracy
     finite = np.isfinite(score)
     n = len(score)
@@ -165,12 +231,32 @@ def _scatter_panel(axes: Axes, paired: Paired, row: Any) -> None:
         edge: dict[str, Any] = {"marker": ">", "color": _MARK, "markersize": 4, "linestyle": "none", "clip_on": False}
         axes.plot(np.zeros((~finite).sum()), accuracy[~finite], transform=on_edge, gid="singular", **edge)
         notes.append(Line2D([], [], label=f"{(~finite).sum()} singular", **edge))
-    if row.failed:
-        notes.append(Line2D([], [], linestyle="none", label=f"{row.failed} failed"))
-    if not np.isnan(row.published_kendall):
-        notes.append(Line2D([], [], linestyle="none", label=f"published τ = {row.published_kendall:g}"))
-    tau = interval(row.kendall, row.kendall_low, row.kendall_high, digits=2) or "undefined"
-    _heading(axes, f"{title(row.space)}, {title(row.dataset)}\nKendall τ = {tau}, n = {row.architectures}", notes)
+    return notes
+
+
+def _scored_for(scored: Sequence[Scored], space: str, dataset: str, split: str) -> tuple[Scored, Any] | None:
+    """What a panel of the sheet shows, and its row; None where nothing of `scored` has its ground truth."""
+    # Imagenette stands in for the images of ImageNet, which the networks were trained on.
+    trained_on = {dataset, "imagenet"} if dataset == "imagenette2" else {dataset}
+    found: list[tuple[bool, Scored, Any]] = []
+    for part in scored:
+        rows = part.rows[(part.rows["space"] == space) & part.rows["dataset"].isin(trained_on)]
+        rows = rows[rows["architectures"] > 0]
+        if len(rows):
+            row = (rows[rows["split"] == split] if (rows["split"] == split).any() else rows).iloc[0]
+            found.append((row["scored_on"] != dataset, part, row))
+    return min(found, key=lambda item: item[0])[1:] if found else None
+
+
+def _absent_panel(axes: Axes, text: str) -> None:
+    axes.set_title(text, color=_QUIET)
+    axes.text(
+        0.5, 0.5, "no ground truth\nin this run", ha="center", va="center", color=_QUIET, transform=axes.transAxes
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="0.85", linestyle=(0, (4, 4)))
 
 
 def _search_panel(axes: Axes, found: Sequence[pd.Series], part: pd.DataFrame) -> None:

@@ -80,12 +80,18 @@ _FORMATS = {
     **dict.fromkeys(("published_kendall", "published_mean", "published_std"), "{:g}"),
     "search_seconds": "{:.3f}",
 }
+_NDS = ("Amoeba", "DARTS", "ENAS", "NASNet", "PNAS", "ResNet", "ResNeXt-A", "ResNeXt-B", "Vanilla")
 _TITLES = {
     "nasbench101": "NAS-Bench-101",
     "nasbench201": "NAS-Bench-201",
     "nats-sss": "NATS-Bench SSS",
+    **{f"nds-{name.lower()}": f"NDS {name}" for name in _NDS},
+    **{f"nds-{name.lower()}-fix-w-d": f"NDS {name}, fixed size" for name in _NDS},
+    **{f"nds-{name.lower()}-in": f"NDS {name} (ImageNet)" for name in _NDS},
+    **{f"nds-{name.lower()}-fix-w-d-in": f"NDS {name}, fixed size (ImageNet)" for name in _NDS},
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
+    "imagenet": "ImageNet",
     "imagenet16-120": "ImageNet16-120",
     "imagenette2": "Imagenette2",
     "gaussian": "standard-normal images",
@@ -186,6 +192,8 @@ def published_tau(published: pd.DataFrame, space: str, scored_on: str, proxy: st
     """
     taus = published[(published["measure"] == "kendall_tau") & (published["space"] == space)]
     taus = taus[(taus["method"].str.casefold() == proxy.casefold()) & (taus["split"].fillna("test") == split)]
+    # The paper calls its panel by the images that were scored, which stand in for those of the training.
+    dataset = "imagenette2" if dataset == "imagenet" else dataset
     figure3 = taus[taus["source"] == "mellor2021-icml"]
     if dataset in set(figure3["dataset"]):
         if scored_on != dataset and scored_on in set(figure3["dataset"]):

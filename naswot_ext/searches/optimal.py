@@ -1,6 +1,7 @@
 """Optimal(N): the best of N architectures by their trained accuracy, what a perfect score would find.
 
-Options: `n_samples`, N; `by`, the split whose accuracy decides (default valid); `dataset`, of which data set (default:
+Options: `n_samples`, N; `by`, the split whose accuracy decides (default valid), or "either", validation where the
+ground truth has it, else test; `dataset`, of which data set (default:
 the one that was scored on where the ground truth has it, else the first by name). Source: Mellor et al. 2021, table 2.
 """
 
@@ -20,6 +21,8 @@ def optimal(among: Candidates, options: Mapping[str, Any], run: int, rng: np.ran
     datasets = sorted({dataset for dataset, _ in among.accuracy})
     dataset = options.get("dataset") or (among.scored_on if among.scored_on in datasets else datasets[0])
     split = options.get("by", "valid")
+    if split == "either":
+        split = "valid" if (dataset, "valid") in among.accuracy else "test"
     if (dataset, split) not in among.accuracy:
         known = ", ".join(f"{d} {s}" for d, s in sorted(among.accuracy))
         raise NaswotError(

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.figures import save, scatter, search_figure
+from naswot_ext.figures import Scored, save, scatter, search_figure, sheet
 from naswot_ext.tables import correlation_rows, search_rows
 from tests.results.conftest import score_table, truth_table
 
@@ -153,3 +153,48 @@ def test_searches_without_any_result_are_a_clear_error(published):
 def test_an_unknown_split_is_refused(published, noisy):
     with pytest.raises(NaswotError, match=r"Unknown split 'train'.*valid, test"):
         draw(published, *noisy(5), split="train")
+
+
+def scored(published, noisy, space: str, dataset: str, scored_on: str, seed: int = 0, status=None) -> Scored:
+    scores, truth = noisy(60, status, seed)
+    truth = truth.assign(dataset=dataset)
+    rows = correlation_rows([scores], truth, published, space=space, scored_on=scored_on, proxy="naswot", bootstrap=10)
+    return Scored([scores], truth, rows)
+
+
+def heading(axes) -> str:
+    return axes.get_title(loc="left")
+
+
+def test_the_sheet_has_the_papers_ten_panels_and_says_which_have_no_ground_truth(published, noisy):
+    parts = [
+        scored(published, noisy, "nasbench101", "cifar10", "gaussian", status={2: "singular", 5: "failed"}),
+        scored(published, noisy, "nds-darts-in", "imagenet", "imagenette2"),
+    ]
+    panels = sheet(parts, published, x_label="NASWOT score").axes
+    assert len(panels) == 10
+    missing = [
+        heading(axes) for axes in panels if axes.texts and axes.texts[0].get_text().startswith("no ground truth")
+    ]
+    assert len(missing) == 8
+    assert "NAS-Bench-201\nImageNet16-120" in missing
+    drawn = [heading(axes) for axes in panels if heading(axes) not in missing]
+    assert drawn[0].startswith("NAS-Bench-101\nCIFAR-10, n = 59, 1 singular, 1 failed\nτ = ")
+    assert drawn[0].endswith("(published 0.285)")
+    assert drawn[1].startswith("NDS DARTS (ImageNet)\nImageNet, n = 60\n")
+    assert drawn[1].endswith("(published 0.535)")
+
+
+def test_another_space_has_a_panel_behind_the_papers(published, noisy):
+    panels = sheet([scored(published, noisy, "nats-sss", "cifar10", "gaussian")], published, x_label="x").axes
+    assert heading(panels[10]).startswith("NATS-Bench SSS\nCIFAR-10, n = 60\n")
+
+
+def test_a_panel_shows_the_scores_on_its_own_images_where_there_are_such(published, noisy):
+    parts = [
+        scored(published, noisy, "nasbench201", "cifar10", on, seed) for seed, on in enumerate(["gaussian", "cifar10"])
+    ]
+    panels = sheet(parts, published, x_label="x").axes
+    assert panels[0].get_xlabel() == "scored on CIFAR-10"
+    panels = sheet(parts[:1], published, x_label="x").axes
+    assert panels[0].get_xlabel() == "scored on standard-normal images"

@@ -102,6 +102,13 @@ def test_optimal_goes_by_the_data_set_and_split_asked_for() -> None:
         assert row.arch_index == np.random.default_rng(row.seed).integers(20, size=4).min()
 
 
+@pytest.mark.parametrize(("dataset", "split"), [("cifar10", "valid"), ("cifar100", "test")])
+def test_optimal_by_either_goes_by_validation_where_there_is_one_else_by_test(dataset: str, split: str) -> None:
+    options = {"n_samples": 4, "dataset": dataset}
+    either = searches.run("optimal", {**options, "by": "either"}, among(), runs=20, seed=0)
+    pd.testing.assert_frame_equal(either, searches.run("optimal", {**options, "by": split}, among(), runs=20, seed=0))
+
+
 def test_only_sampled_architectures_with_ground_truth_are_candidates() -> None:
     found = searches.run("random", {}, among(sampled=[3, 4, 99]), runs=50, seed=0)
     assert set(found["arch_index"]) == {3, 4}

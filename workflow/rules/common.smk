@@ -191,6 +191,20 @@ def benchmark_code(space):
     )
 
 
+def each(pattern, **wildcards):
+    """The files of a pattern for each space and each data set that it is scored on."""
+    return [
+        file
+        for space in SPACES
+        for file in expand(
+            pattern,
+            space=space,
+            dataset=config["spaces"][space].get("datasets", DATASETS),
+            **wildcards,
+        )
+    ]
+
+
 def one_of(names):
     """A regular expression that matches just these names."""
     return "|".join(re.escape(str(name)) for name in names)
@@ -248,12 +262,12 @@ TABLES = [
     for table in ("searches", "correlations")
     for form in ("csv", "md", "html")
 ]
-FIGURES = expand(
+FIGURES = each(
     "<results>/figures/{space}/{dataset}/{figure}.{form}",
-    space=SPACES,
-    dataset=DATASETS,
     figure=[*PROXIES, "searches"],
     form=("pdf", "png"),
+) + expand(
+    "<results>/figures/spaces/{proxy}.{form}", proxy=PROXIES, form=("pdf", "png")
 )
 PUBLISHED = Path(workflow.basedir, "workflow/resources/published.csv")
 CAPTIONS = sorted(Path(workflow.basedir, "workflow/report").glob("*.rst"))

@@ -22,7 +22,7 @@ rule correlation:
 
 rule correlation_table:
     input:
-        expand(CORRELATIONS, space=SPACES, dataset=DATASETS, proxy=PROXIES),
+        each(CORRELATIONS, proxy=PROXIES),
     output:
         csv=report(
             "<results>/tables/correlations.csv",
@@ -52,7 +52,7 @@ rule correlation_table:
 
 rule search_table:
     input:
-        searches=expand(SEARCH, space=SPACES, dataset=DATASETS, algorithm=SEARCHES),
+        searches=each(SEARCH, algorithm=SEARCHES),
         published=PUBLISHED,
     output:
         csv=report(
@@ -108,6 +108,39 @@ rule score_figure:
         ),
     script:
         "../scripts/score_figure.py"
+
+
+rule space_sheet:
+    input:
+        truth=expand(TRUTH, space=SPACES),
+        scores=each(SCORES, seed=SEEDS, allow_missing=True),
+        correlations=each(CORRELATIONS, allow_missing=True),
+        published=PUBLISHED,
+    output:
+        pdf="<results>/figures/spaces/{proxy}.pdf",
+        png=report(
+            "<results>/figures/spaces/{proxy}.png",
+            caption="../report/space_sheet.rst",
+            category="All spaces",
+            labels={"score": "{proxy}"},
+        ),
+    log:
+        "<results>/logs/figures/spaces/{proxy}.log",
+    benchmark:
+        "<results>/timings/figures/spaces/{proxy}.tsv"
+    threads: 1
+    params:
+        order=" ".join(each("{space}/{dataset}")),  # Snakemake compares inputs as a set
+        figures=config["figures"],
+        code=lambda w: fingerprint(
+            "naswot_ext.figures",
+            "naswot_ext.provenance",
+            "naswot_ext.proxies",
+            "naswot_ext.tables",
+            configuration.PROXIES.module(w.proxy),
+        ),
+    script:
+        "../scripts/space_sheet.py"
 
 
 rule search_figure:
