@@ -85,22 +85,30 @@ class Zero(nn.Module):
 
 
 @prototyped
-def _operation(name: str, channels: int) -> nn.Module:
-    if name == "none":
-        return Zero()
+def _operation(name: str, inputs: int, outputs: int) -> nn.Module:
+    if name in ("nor_conv_1x1", "nor_conv_3x3"):
+        return ReluConvBn(inputs, outputs, kernel=1 if name == "nor_conv_1x1" else 3)
     if name == "skip_connect":
-        return nn.Identity()
-    if name == "avg_pool_3x3":
-        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-    return ReluConvBn(channels, channels, kernel=1 if name == "nor_conv_1x1" else 3)
+        if inputs == outputs:
+            return nn.Identity()
+        # Without a ReLU, which the benchmark's own has only at stride 2.
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+    assert inputs == outputs, name
+    return Zero() if name == "none" else nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
 
 
 class Cell(nn.Module):
-    """One cell: node j is the sum of its edges' operations on the nodes before it."""
+    """One cell: node j is the sum of its edges' operations on the nodes before it.
 
-    def __init__(self, operations: tuple[str, ...], channels: int) -> None:
+    Only node 0 has `inputs` channels. The cells of this space do not change the number; nats-sss has some that do.
+    """
+
+    def __init__(self, operations: tuple[str, ...], inputs: int, outputs: int) -> None:
         super().__init__()
-        self.edges = nn.ModuleList(_operation(name, channels) for name in operations)
+        self.edges = nn.ModuleList(
+            _operation(name, outputs if source else inputs, outputs)
+            for name, source in zip(operations, _SOURCES, strict=True)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         nodes = [x]
@@ -126,6 +134,22 @@ class ReductionBlock(nn.Module):
         return self.shortcut(x) + self.residual(x)
 
 
+def stem(channels: int) -> nn.Sequential:
+    """What comes before the first cell."""
+    return nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+
+def head(channels: int, num_classes: int) -> nn.Sequential:
+    """What comes after the last cell."""
+    return nn.Sequential(
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, num_classes),
+    )
+
+
 class Network(Fusable, nn.Sequential):
     """The skeleton around one cell, with `channels` in the first stage and `cells` a stage.
 
@@ -133,20 +157,12 @@ class Network(Fusable, nn.Sequential):
     """
 
     def __init__(self, operations: tuple[str, ...], channels: int, cells: int, num_classes: int) -> None:
-        stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
-        stages: list[nn.Module] = [stem]
+        stages: list[nn.Module] = [stem(channels)]
         for width in (channels, 2 * channels, 4 * channels):
             if width > channels:
                 stages.append(ReductionBlock(width // 2, width))
-            stages.extend(Cell(operations, width) for _ in range(cells))
-        head = nn.Sequential(
-            nn.BatchNorm2d(4 * channels),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(4 * channels, num_classes),
-        )
-        super().__init__(*stages, head)
+            stages.extend(Cell(operations, width, width) for _ in range(cells))
+        super().__init__(*stages, head(4 * channels, num_classes))
 
 
 class NasBench201(SearchSpace):

@@ -1,0 +1,123 @@
+"""NATS-Bench's size space against the reference code's own networks, the official order, and its definition."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import naswot_ext
+from naswot_ext import activation, capture, forward, fused, rectifiers
+from naswot_ext.activation import count_units
+from naswot_ext.errors import NaswotError
+from naswot_ext.seeds import derive
+from naswot_ext.spaces import SPACES
+from tests.conftest import REPOSITORY
+
+SPACE = SPACES.get("nats-sss")
+with open(REPOSITORY / "tests/golden/nats_sss.csv", newline="") as file:
+    GOLDEN = list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["arch"])
+def test_a_network_has_the_reference_parameters_applications_and_units(row: dict[str, str]) -> None:
+    network = SPACE.build(row["arch"])
+    counted = count_units(network, torch.randn(2, 3, 32, 32))
+    assert sum(p.numel() for p in network.parameters()) == int(row["params_1class"])
+    assert counted.applications == int(row["relu_calls"])
+    assert counted.units == int(row["relu_units_per_image"])
+
+
+@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["arch"])
+def test_scores_agree_with_the_reference_within_four_standard_errors(row: dict[str, str]) -> None:
+    inits = int(row["n_inits"])
+    scores = []
+    for init in range(inits):
+        torch.manual_seed(derive(20, row["arch"], init))
+        batch = torch.randn(128, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+        scores.append(float(naswot_ext.score(SPACE.build(row["arch"]), batch)))
+    pooled = max(math.sqrt((float(row["score_std"]) ** 2 + np.std(scores, ddof=1) ** 2) / 2), 0.3)
+    assert abs(np.mean(scores) - float(row["score_mean"])) <= 4 * pooled * math.sqrt(2 / inits)
+
+
+def test_the_order_is_that_of_the_tuples_and_holds_each_once() -> None:
+    architectures = [SPACE.architecture(i) for i in range(len(SPACE))]
+    assert len(set(architectures)) == len(SPACE) == 32_768
+    tuples = [tuple(map(int, arch.split(":"))) for arch in architectures]
+    assert tuples == sorted(tuples)
+    assert architectures[:2] == ["8:8:8:8:8", "8:8:8:8:16"]
+    assert [SPACE.index(arch) for arch in architectures] == list(range(len(SPACE)))
+
+
+def test_the_real_table_holds_these_architectures(real_data) -> None:
+    table = pd.read_csv(real_data("nats_sss_cifar10.csv.gz"))
+    assert sorted(map(SPACE.index, table["arch"])) == list(range(len(SPACE)))
+
+
+# Where every layer widens, narrows or keeps its width.
+SHAPES = ["8:16:32:48:64", "64:48:32:16:8", "24:24:24:24:24", "64:8:64:8:64"]
+
+
+@pytest.mark.parametrize("architecture", SHAPES)
+def test_the_fused_pass_runs_it_with_the_codes_of_the_plain_modules(architecture: str) -> None:
+    torch.manual_seed(0)
+    network, images = SPACE.build(architecture), torch.randn(16, 3, 16, 16)
+    plan = fused.trace(network, images)
+    assert plan is not None
+    kept: list[torch.Tensor] = []
+
+    class Kept(capture.LayerKernels):
+        def add(self, activations: torch.Tensor) -> None:
+            kept.append(activations.permute(0, 2, 3, 1).clone())
+
+    with forward.undisturbed(network), capture.Capture(network, 16, rectifiers.NAMES, (), Kept(16)):
+        network(images)
+    codes = plan.codes(images)
+    assert len(codes) == len(kept) == plan.applications
+    for code, x in zip(codes, kept, strict=True):
+        differs = code != (x > 0)
+        # Float rounding of sums of hundreds of products of size one.
+        assert not differs.any() or x[differs].abs().max() < 1e-4
+        assert differs.float().mean() < 1e-4
+    assert math.isfinite(activation.finish([activation.launch(network, images)])[0])
+
+
+def test_every_single_edit_is_a_neighbour_and_mutations_are_uniform_among_them() -> None:
+    architecture = "8:16:24:32:64"
+    neighbours = SPACE.neighbours(architecture)
+    assert len(set(neighbours)) == 5 * 7
+    for other in neighbours:
+        assert sum(a != b for a, b in zip(architecture.split(":"), other.split(":"), strict=True)) == 1
+        assert SPACE.architecture(SPACE.index(other)) == other
+    rng = np.random.default_rng(0)
+    drawn = pd.Series([SPACE.mutate(architecture, rng) for _ in range(7_000)]).value_counts()
+    # 200 expected each; 5 standard deviations of a binomial are 70.
+    assert set(drawn.index) == set(neighbours)
+    assert drawn.between(130, 270).all()
+
+
+def test_the_classifier_has_the_classes_asked_for_and_a_string_form_is_made_canonical() -> None:
+    assert SPACE.build("8:16:24:32:40", num_classes=7)(torch.randn(2, 3, 8, 8)).shape == (2, 7)
+    assert SPACE.canonical(" 8:08:16:8:64 ") == "8:8:16:8:64"
+
+
+@pytest.mark.parametrize("architecture", ["8:8:8:8", "8:8:8:8:12", "8:8:8:8:72", "8:8:8:8:0", "8:8:8:8:-8", "", "a"])
+def test_an_architecture_outside_the_space_is_refused(architecture: str) -> None:
+    for ask in (SPACE.index, SPACE.canonical, SPACE.build, SPACE.neighbours):
+        with pytest.raises(NaswotError, match="is not an architecture of nats-sss"):
+            ask(architecture)
+
+
+@pytest.mark.parametrize("index", [-1, 32_768])
+def test_an_index_outside_the_space_is_refused(index: int) -> None:
+    with pytest.raises(NaswotError, match="run from 0 to 32767"):
+        SPACE.architecture(index)
+
+
+def test_it_has_no_network_options() -> None:
+    with pytest.raises(NaswotError, match="network option of nats-sss 'channels'"):
+        SPACE.with_network(channels=16)
