@@ -66,8 +66,8 @@ def parse(architecture: str) -> Cell:
 
 
 def _from_text(text: str) -> tuple[str, tuple[str, ...]]:
-    digits, *rest = text.split(maxsplit=1)
-    return digits, tuple(map(str.strip, "".join(rest).split(",")))
+    digits, _, operations = text.replace("\t", " ").partition(" ")
+    return digits, tuple(map(str.strip, operations.split(",")))
 
 
 def _from_json(text: str) -> tuple[str, tuple[str, ...]]:
