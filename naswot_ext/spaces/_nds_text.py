@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from naswot_ext.errors import NaswotError, unknown
@@ -26,7 +26,7 @@ def load(text: str) -> dict[str, Any]:
         raise NaswotError(
             f"it is neither JSON ({error}) nor `Genotype(normal=..., ...)`. Give the `net` of an entry as JSON."
         ) from None
-    return _fields(net, "the architecture")
+    return fields(net, "the architecture")
 
 
 def _genotype(text: str) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def cell_net(
                 "`depth`, or give a `net` with genotype, width, depth and aux."
             )
         net = {"genotype": net, "width": width, "depth": depth}
-    genotype = _fields(_field(net, "genotype"), "genotype")
+    genotype = fields(_field(net, "genotype"), "genotype")
     aux = net.get("aux", False)
     if not isinstance(aux, bool):
-        raise NaswotError(f"aux is {aux!r}; it must be true or false.")
+        raise NaswotError(f"aux is {_short(aux)}; it must be true or false.")
     return CellNet(
         normal=_cell(genotype, "normal", operations, nodes),
         reduce=_cell(genotype, "reduce", operations, nodes),
@@ -78,7 +78,7 @@ def _cell(genotype: Mapping[str, Any], kind: str, operations: Collection[str], n
     for position, edge in enumerate(_list(_field(genotype, kind), kind)):
         what = f"{kind}[{position}]"
         if not isinstance(edge, (list, tuple)) or len(edge) != 2:
-            raise NaswotError(f"{what} is {edge!r}; it must be a pair of an operation and a node.")
+            raise NaswotError(f"{what} is {_short(edge)}; it must be a pair of an operation and a node.")
         if not isinstance(edge[0], str) or edge[0] not in operations:
             raise NaswotError(f"{what}: {unknown('operation', edge[0], operations)}")
         edges.append((edge[0], _whole(edge[1], f"the node of {what}", 0, position // 2 + 1)))
@@ -110,14 +110,14 @@ def any_net(net: Mapping[str, Any], block: str) -> AnyNet:
     """
     given = _field(net, "block_type")
     if (VANILLA if given == "double_plain_block" else given) != block:
-        raise NaswotError(f"block_type is {given!r}; it must be {block!r}.")
-    fields = ["ds", "ws", "ss"]
+        raise NaswotError(f"block_type is {_short(given)}; it must be {block!r}.")
+    names = ["ds", "ws", "ss"]
     # The files may have the bottlenecks' fields, empty, for other blocks.
-    fields += [name for name in ("bot_muls", "num_gs") if block == BOTTLENECK or net.get(name)]
-    values = {name: _list(_field(net, name), name) for name in fields}
+    names += [name for name in ("bot_muls", "num_gs") if block == BOTTLENECK or net.get(name)]
+    values = {name: _list(_field(net, name), name) for name in names}
     for name, value in net.items():
         if name != "block_type" and name not in values and value:
-            raise NaswotError(f"{name} is {value!r}, which this builder does not know. Leave it out.")
+            raise NaswotError(f"{name} is {_short(value)}, which this builder does not know. Leave it out.")
     for name, value in values.items():
         if len(value) != len(values["ds"]) or not value:
             raise NaswotError(f"{name} has {len(value)} stages and ds {len(values['ds'])}; give as many, at least one.")
@@ -133,7 +133,7 @@ def _stage(values: Mapping[str, list[Any]], position: int) -> Stage:
 
     bot_mul = values["bot_muls"][position] if "bot_muls" in values else 1.0
     if isinstance(bot_mul, bool) or not isinstance(bot_mul, (int, float)) or not 0 <= bot_mul < math.inf:
-        raise NaswotError(f"bot_muls[{position}] is {bot_mul!r}; it must be a number above 0.")
+        raise NaswotError(f"bot_muls[{position}] is {_short(bot_mul)}; it must be a number above 0.")
     groups = whole("num_gs") if "num_gs" in values else 1
     stage = Stage(whole("ds"), whole("ws"), whole("ss"), float(bot_mul), groups)
     if not (bot_mul == 0 and position == 0 and len(values["ds"]) > 1):
@@ -149,36 +149,33 @@ def _stage(values: Mapping[str, list[Any]], position: int) -> Stage:
 
 def any_text(net: AnyNet) -> str:
     """The string form of a network of stages."""
-    fields: dict[str, Any] = {
+    written: dict[str, Any] = {
         "block_type": net.block,
         "ds": [stage.depth for stage in net.stages],
         "ws": [stage.width for stage in net.stages],
         "ss": [stage.stride for stage in net.stages],
     }
     if net.block == BOTTLENECK:
-        fields["bot_muls"] = [stage.bot_mul for stage in net.stages]
-        fields["num_gs"] = [stage.num_gs for stage in net.stages]
-    return _compact(fields)
+        written["bot_muls"] = [stage.bot_mul for stage in net.stages]
+        written["num_gs"] = [stage.num_gs for stage in net.stages]
+    return _compact(written)
 
 
-def _compact(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+def _compact(net: Mapping[str, Any]) -> str:
+    return json.dumps(net, sort_keys=True, separators=(",", ":"))
 
 
-def _fields(value: Any, what: str) -> dict[str, Any]:
+def fields(value: Any, what: str) -> dict[str, Any]:
+    """`value` itself, the object `what`; raises NaswotError where it is none."""
     if not isinstance(value, dict):
         raise NaswotError(f"{what} is {_short(value)}; it must be an object with fields.")
     return value
 
 
-def _field(fields: Mapping[str, Any], name: str) -> Any:
-    if name not in fields:
-        raise NaswotError(f"it has no field {name!r} (it has {_names(fields)}).")
-    return fields[name]
-
-
-def _names(fields: Iterable[str]) -> str:
-    return ", ".join(fields) or "none"
+def _field(owner: Mapping[str, Any], name: str) -> Any:
+    if name not in owner:
+        raise NaswotError(f"it has no field {name!r}; its fields are {_short(list(owner))}.")
+    return owner[name]
 
 
 def _list(value: Any, what: str) -> list[Any]:

@@ -148,7 +148,7 @@ class NetworkDesignSpace(ListedSpace):
     def canonical_net(self, net: Any) -> str:
         """The string form of the `net` of a file's entry; raises NaswotError where it is not of this space."""
         try:
-            return self._text(self._read(net))
+            return self._text(self._read(_nds_text.fields(net, "net")))
         except NaswotError as error:
             raise NaswotError(f"no architecture of {self.name}: {error}") from None
 
@@ -241,7 +241,8 @@ class AnyNetSpace(NetworkDesignSpace):
     """Networks of stages: ResNet, ResNeXt and Vanilla.
 
     A neighbour has one number of one stage, its depth, width, bot_mul or num_gs, moved to the next step below or above
-    of those in `_STEPS`. A stage that records the stem is not edited.
+    of those in `_STEPS`, the nearest ones where it is none of them; what has no whole groups is left out. A stage that
+    records the stem is not edited.
     """
 
     # Parameters do not show a stem's stride or pooling, so two kinds of stems and the usual widths are all there is.
