@@ -181,6 +181,12 @@ def draw(wildcards):
     return {key: space[key] for key in ("architectures", "draw_seed")}
 
 
+def form_options(space):
+    """The network options that belong to an architecture's string form, where a table leaves them out."""
+    network = config["spaces"][space]["network"]
+    return {key: network[key] for key in ("width", "depth") if key in network}
+
+
 def benchmark_code(space):
     """The code that reads the ground truth of a space."""
     return fingerprint(
