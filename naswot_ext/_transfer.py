@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import urllib3
 
 from naswot_ext import __version__
 from naswot_ext.errors import NaswotError
@@ -118,7 +119,7 @@ class _Http:
 
     def fetch(self) -> None:
         with requests.Session() as session:
-            _persistently(lambda: self._attempt(session), self._patience, lambda: _size(self._part))
+            _persistently(self._wanted.name, self._patience, lambda: self._attempt(session), lambda: _size(self._part))
 
     def _attempt(self, session: requests.Session) -> None:
         offset, state = _size(self._part), _read(self._facts).get("state")
@@ -149,7 +150,7 @@ class _Http:
         """The bytes of the whole file; raises _Passing where the answer does not go on where the part ends."""
         if response.status_code == requests.codes.ok:
             length = response.headers.get("Content-Length", "")
-            return int(length) if length.isdecimal() and "Content-Encoding" not in response.headers else None
+            return int(length) if length.isdecimal() else None
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not offset or not found or int(found[1]) != offset or (state and _state(response) not in (state, None)):
             self._part.unlink(missing_ok=True)
@@ -171,7 +172,8 @@ class _Http:
             if not offset:
                 _write(self._facts, {"state": _state(response)})
             self._progress.begin(offset)
-            for chunk in response.iter_content(_CHUNK):
+            # `iter_content` waits for all of a chunk and loses what there is of it where the connection breaks.
+            while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 rest = memoryview(chunk)
                 while rest:
                     # An error of the network is an OSError too, but not one of the disk's.
@@ -294,13 +296,13 @@ def _in_folder(folder_id: str, name: str, patience: Patience) -> str:
             raise Unavailable(" ".join(str(error).split())) from error
         listed.update((Path(entry.path).name, entry.id) for entry in entries if not isinstance(entry, str))
 
-    _persistently(look, patience, lambda: 0)
+    _persistently(name, patience, look, lambda: 0)
     if name not in listed:
         raise Unavailable(f"the folder holds no {name}; it holds: {', '.join(sorted(listed)) or 'nothing'}")
     return listed[name]
 
 
-def _persistently(attempt: Callable[[], None], patience: Patience, received: Callable[[], int]) -> None:
+def _persistently(name: str, patience: Patience, attempt: Callable[[], None], received: Callable[[], int]) -> None:
     """Attempt it until it is done, or until there were too many failures with nothing received in between."""
     failures = 0
     while True:
@@ -309,12 +311,12 @@ def _persistently(attempt: Callable[[], None], patience: Patience, received: Cal
             return attempt()
         except (requests.exceptions.SSLError, requests.exceptions.InvalidURL, requests.TooManyRedirects) as error:
             raise Unavailable(_reason(error)) from error
-        except (_Passing, requests.RequestException) as error:
+        except (_Passing, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             failures = 1 if received() > before else failures + 1
             if failures >= patience.attempts:
                 raise Unavailable(f"{_reason(error)} ({failures} times in a row)") from error
             pause = min(patience.pause * 2 ** (failures - 1), _LONGEST_PAUSE)
-            _say(f"{_reason(error)}; trying again in {pause:.0f} s")
+            _say(f"{name}: {_reason(error)}; trying again in {pause:.0f} s")
             time.sleep(pause)
 
 
@@ -326,10 +328,12 @@ def _refuse(response: requests.Response) -> None:
         raise Unavailable(f"HTTP {status} {response.reason}")
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise Unavailable("an HTML page answers instead of the file")
+    if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
+        raise Unavailable(f"the server sends it encoded ({encoding}), though asked not to")
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+    if isinstance(error, (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
         return "the server has stalled"
     return " ".join(str(error).split()) or type(error).__name__
 

@@ -151,21 +151,25 @@ def _fetch_anew(
     for source in entry["sources"]:
         (kind, place), *_ = source.items()
         part = kept.with_name(f"{kept.name}.{hashlib.sha256(place.encode()).hexdigest()[:8]}.part")
-        try:
-            transfer(source, wanted, part, patience or Patience())
-            reason = _difference(part, entry, beside=target)
-        except Unavailable as error:
-            reason = str(error)
-        else:
+        for resumed in (_like(part, "*"), []):
+            try:
+                transfer(source, wanted, part, patience or Patience())
+                reason = _difference(part, entry, beside=target)
+            except Unavailable as error:
+                reason = str(error)
+                break
             if reason is None:
                 _record(part, target, entry)
                 with write_errors(kept):
                     _sync(part)
                     part.replace(kept)
-                _remove_parts(kept)
+                _remove(_like(kept, ".????????.part*"))
                 return
-            part.unlink()
-            part.with_name(f"{part.name}.json").unlink(missing_ok=True)
+            _remove(_like(part, "*"))
+            if not resumed:
+                break
+            # A crash of the machine may have spoilt what was there.
+            print(f"{kept.name}: {reason}; fetching all of it again", file=sys.stderr, flush=True)
         failures.append(f"\n  {kind.replace('_', ' ')} {place}: {reason}")
     raise NaswotError(
         f"{entry['name']} of {download['title']} could not be fetched:{''.join(failures)}\n"
@@ -249,8 +253,12 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _remove_parts(kept: Path) -> None:
-    """Remove what was left of the parts of other sources."""
-    for part in kept.parent.glob(f"{kept.name}.????????.part*"):
+def _like(path: Path, rest: str) -> list[Path]:
+    """The files whose names go on like `rest` where that of `path` ends: parts, and what is known of them."""
+    return sorted(path.parent.glob(f"{path.name}{rest}"))
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
         with suppress(OSError):
-            part.unlink()
+            path.unlink()
