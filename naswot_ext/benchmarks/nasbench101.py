@@ -180,7 +180,8 @@ def final(metrics: str) -> Run:
         values = {field[:2]: field[2] for field in _protobuf.fields(evaluations[-1])}
     except ValueError as error:
         raise NaswotError(f"the metrics cannot be decoded ({error}).") from None
-    run = Run(*(values.get(field, math.nan) for field in (_VALID, _TEST, _SECONDS)), params)
+    valid, test, seconds = (values.get(field, math.nan) for field in (_VALID, _TEST, _SECONDS))
+    run = Run(valid, test, seconds, params)
     # Written so that NaN, too, is refused.
     if not (0 <= run.valid <= 1 and 0 <= run.test <= 1 and 0 <= run.seconds < math.inf and 0 < params < 1 << 31):
         raise NaswotError(f"a value of the last evaluation is missing or cannot be: {run}.")
