@@ -33,8 +33,8 @@ def builder(spec: str) -> Callable[[], nn.Module]:
         return _torchvision(name)
     if home in SPACES.names():
         space = SPACES.get(home)
-        architecture = space.architecture(int(name)) if re.fullmatch(r"-?[0-9]+", name) else name
-        space.index(architecture)
+        is_index = re.fullmatch(r"-?[0-9]+", name)
+        architecture = space.architecture(int(name)) if is_index else space.canonical(name)
         return lambda: space.build(architecture, num_classes=10)
     return _user_function(spec, home, name)
 

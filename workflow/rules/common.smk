@@ -90,7 +90,9 @@ def download_of(options):
 
 def downloaded(name):
     """The files of a download."""
-    return expand(DOWNLOAD, download=name, file=[f["name"] for f in DOWNLOADS[name]["files"]])
+    return expand(
+        DOWNLOAD, download=name, file=[f["name"] for f in DOWNLOADS[name]["files"]]
+    )
 
 
 def source_files(options):
