@@ -14,14 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ext.datasets import SOURCES, Batch, open_npz, require
+from naswot_ext.datasets._images import NORMALISATIONS, draw, normalise
 from naswot_ext.errors import NaswotError, unknown
-
-# Channel means and standard deviations of the training images, in units of 0..255 (NAS-Bench-201's own).
-NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
-    "cifar100": ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
-    "imagenet16-120": ((122.68, 116.66, 104.01), (63.22, 61.26, 65.09)),
-}
 
 
 @SOURCES.register("npz")
@@ -31,16 +25,11 @@ def npz(options: Mapping[str, Any], batch_size: int, rng: np.random.Generator) -
     arrays = open_npz(path)
     images, labels = require(arrays, "images", path), arrays.get("labels")
     _check_images(images, path)
-    if len(images) < batch_size:
-        raise NaswotError(
-            f"{path} holds {len(images)} images, fewer than the batch size {batch_size}. "
-            "Lower batch_size or give more images."
-        )
+    chosen = draw(len(images), batch_size, rng, path)
     if labels is not None and (labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer)):
         raise NaswotError(
             f"'labels' of {path} must be {len(images)} integers, one an image; found {_describe(labels)}."
         )
-    chosen = np.sort(rng.choice(len(images), size=batch_size, replace=False))
     drawn = _normalise(images[chosen], options.get("normalise"), path)
     if not np.isfinite(drawn).all():
         raise NaswotError(f"{path} holds images with NaN or infinite pixels. Remove them.")
@@ -65,24 +54,23 @@ def _check_images(images: npt.NDArray[Any], path: str) -> None:
         )
 
 
-def _normalise(images: npt.NDArray[Any], normalise: Any, path: str) -> npt.NDArray[np.float32]:
+def _normalise(images: npt.NDArray[Any], normalisation: Any, path: str) -> npt.NDArray[np.float32]:
     if images.dtype != np.uint8:
-        if normalise is not None:
+        if normalisation is not None:
             raise NaswotError(f"{path} holds float images, which are taken as they are: remove `normalise`.")
         return images.astype(np.float32)
-    if normalise is None:
+    if normalisation is None:
         raise NaswotError(
             f"{path} holds uint8 images: say how to normalise them, `normalise: cifar10` (known: "
             f"{', '.join(NORMALISATIONS)}) or `normalise: {{mean: [...], std: [...]}}` in units of 0..255."
         )
-    if isinstance(normalise, str):
-        if normalise not in NORMALISATIONS:
-            raise unknown("normalisation", normalise, NORMALISATIONS)
-        mean, std = NORMALISATIONS[normalise]
+    if isinstance(normalisation, str):
+        if normalisation not in NORMALISATIONS:
+            raise unknown("normalisation", normalisation, NORMALISATIONS)
+        mean, std = NORMALISATIONS[normalisation]
     else:
-        mean, std = normalise["mean"], normalise["std"]
+        mean, std = normalisation["mean"], normalisation["std"]
     channels = images.shape[3]
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
         raise NaswotError(f"`normalise` needs {channels} means and {channels} positive deviations, one a channel.")
-    scaled = (images - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+    return normalise(images, mean, std)
