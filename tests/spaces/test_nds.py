@@ -309,6 +309,14 @@ AS_PYCLS = {
         "res_stem_cifar",
         24,
     ),
+    "basic, four stages of blocks": (
+        "nds-resnet",
+        {"stem": "trained"},
+        RESNET | {"ss": [2, 1, 2, 2]},
+        RESNET | {"ss": [2, 1, 2, 2]},
+        "res_stem_cifar",
+        16,
+    ),
     "bottleneck": ("nds-resnext-a", {}, BOTTLENECK, BOTTLENECK, "res_stem_in", 12),
     "bottleneck, recorded stem replaced": (
         "nds-resnext-a",
