@@ -84,6 +84,8 @@ def check(path: str | os.PathLike[str], name: str, file: str, sources_file: str 
         path /= file
         if not path.exists():
             return
+    elif path.name != file and len(files_of(name, sources_file)) > 1:
+        raise NaswotError(f"{path} is one file, but {name} consists of several. Name the folder that holds them.")
     if reason := _difference(path, entry):
         raise NaswotError(f"{path} is not the {file} of {name}: {reason}. {_remedy(path, entry)}")
 

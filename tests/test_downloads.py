@@ -549,6 +549,13 @@ def test_a_folder_of_ones_own_is_held_to_the_digests_of_the_files_in_it(things: 
         check(folder, "things", "thing.bin", things.write())
 
 
+def test_one_file_is_not_taken_for_a_download_of_several(tmp_path: Path) -> None:
+    path = tmp_path / "ImageNet16.tar"
+    path.write_bytes(CONTENT)
+    with pytest.raises(NaswotError, match="Name the folder that holds them"):
+        check(path, "imagenet16-120", "val_data", SOURCES)
+
+
 def test_an_unknown_download_and_file_are_refused_with_the_nearest_name() -> None:
     with pytest.raises(NaswotError, match="Did you mean 'cifar10'"):
         files_of("cifar-10", SOURCES)

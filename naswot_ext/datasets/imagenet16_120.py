@@ -1,7 +1,7 @@
 """ImageNet16-120: the first 120 classes of ImageNet, downsampled to 16 x 16 pixels, from the official pickled batches.
 
-Options: `path`, the folder (or an archive of it) that holds `train_data_batch_1` to `train_data_batch_10` and
-`val_data`, all 1,000 classes with labels from 1; `part`: `train` (the default) or `valid`; `augment`.
+Options: `path`, the folder that holds `train_data_batch_1` to `train_data_batch_10` and `val_data` (all 1,000 classes,
+with labels from 1); `part`: `train` (the default) or `valid`; `augment`.
 Source: Chrabaszcz et al. 2017; the choice of classes: Dong and Yang 2020.
 """
 
