@@ -58,8 +58,10 @@ def reporting(job: Any) -> Iterator[None]:
 def source_options(job: Any) -> dict[str, Any]:
     """The options of a ground truth or a data set, with the `path` of its file (of the folder where it has several).
 
-    A file of the user's own that stands for a download is held to the download's digest first.
+    A file of the user's own that stands for a download may be another than the official one; the log then says so.
     """
+    from naswot_ext.downloads import check, files_of
+
     options = dict(job.params.options)
     files = job.input.get("files", [])
     files = [Path(file) for file in ([files] if isinstance(files, str) else files)]
@@ -67,4 +69,11 @@ def source_options(job: Any) -> dict[str, Any]:
         options["path"] = str(files[0] if len(files) == 1 else files[0].parent)
     if split := job.input.get("split"):
         options["split_path"] = str(split)
+    if name := job.params.get("download"):
+        sources = Path(job.scriptdir, "../resources/sources.yaml")
+        for file in files_of(name, sources):
+            try:
+                check(options["path"], name, file, sources)
+            except NaswotError as error:
+                logging.warning("%s It is read as it is.", error)
     return options
