@@ -13,7 +13,7 @@ rule ground_truth:
     threads: 1
     params:
         options=lambda w: config["spaces"][w.space]["benchmark"],
-        network=lambda w: form_options(w.space),
+        network=lambda w: reading_options(w.space),
         download=lambda w: local_download(config["spaces"][w.space]["benchmark"]),
         code=lambda w: benchmark_code(w.space),
     script:
@@ -37,7 +37,7 @@ checkpoint architectures:
             for key, value in config["spaces"][w.space]["benchmark"].items()
             if key in ("source", "version", "path", "local", "arch")
         },
-        network=lambda w: form_options(w.space),
+        network=lambda w: reading_options(w.space),
         download=lambda w: local_download(config["spaces"][w.space]["benchmark"]),
         code=lambda w: benchmark_code(w.space),
     script:

@@ -183,10 +183,10 @@ def draw(wildcards):
     return {key: space[key] for key in ("architectures", "draw_seed")}
 
 
-def form_options(space):
-    """The network options that belong to an architecture's string form, where a table leaves them out."""
+def reading_options(space):
+    """The network options that the reading of a ground truth goes by: sizes that a table leaves out, checked stems."""
     network = config["spaces"][space]["network"]
-    return {key: network[key] for key in ("width", "depth") if key in network}
+    return {key: network[key] for key in ("width", "depth", "stem") if key in network}
 
 
 def benchmark_code(space):
