@@ -298,12 +298,13 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                         f"searches.algorithms.{algorithm}.n_samples: {n_samples} architectures a run are more than the "
                         f"{scored} that are scored of {name}. Lower it, or raise spaces.{name}.architectures."
                     )
-        of = [a["dataset"] for a in space["benchmark"].get("accuracy", [])]
+        accuracies = space["benchmark"]["accuracy"] if source == "table" else []
+        of = [accuracy["dataset"] for accuracy in accuracies]
         for algorithm, options in config["searches"]["algorithms"].items():
             if of and options.get("dataset", of[0]) not in of:
                 wrong = unknown("ground-truth data set", options["dataset"], set(of))
                 yield f"searches.algorithms.{algorithm}.dataset: {wrong}"
-        measured = [(a["dataset"], a["epochs"]) for a in space["benchmark"].get("accuracy", [])]
+        measured = [(accuracy["dataset"], accuracy["epochs"]) for accuracy in accuracies]
         for dataset, epochs in sorted({m for m in measured if measured.count(m) > 1}):
             yield (
                 f"spaces.{name}.benchmark.accuracy: {dataset} after {epochs} epochs stands there more than once; "
