@@ -13,8 +13,8 @@ import torch
 from naswot_ext.activation import count_units, score
 from naswot_ext.errors import NaswotError
 from naswot_ext.forward import read_device
-from naswot_ext.proxies import PROXIES, SHAPE_BATCH, Images
 from naswot_ext.provenance import read_table
+from naswot_ext.proxies import PROXIES, SHAPE_BATCH, Images
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SearchSpace
 
