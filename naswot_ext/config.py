@@ -281,9 +281,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                 yield f"spaces.{name}.datasets: {unknown('data set', dataset, config['datasets'])}"
         source = space["benchmark"]["source"]
         if not name.startswith(_SPACE_OF.get(source, name)):
-            yield (
-                f"spaces.{name}.benchmark.source: {source} holds the ground truth of {_SPACE_OF[source]}, not of {name}."
-            )
+            yield f"spaces.{name}.benchmark.source: {source} has the ground truth of {_SPACE_OF[source]}, not of {name}."
         # How many a table holds is known only when it has been read.
         if scored != "all" and scored > _FEW_ARCHITECTURES and space["draw_from"] == "space":
             from naswot_ext.spaces import SPACES as spaces
