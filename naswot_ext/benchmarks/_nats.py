@@ -205,15 +205,8 @@ def simple(space: SearchSpace, path: str, hyper_parameters: Mapping[str, int]) -
     progress = Progress(version, len(space))
     with closing(_unpacked(_members(path))) as files:
         for member, data in files:
-            if member.index in seen:
-                raise NaswotError(f"{member.where}: {path} holds another file of the same. Fetch it again.")
-            seen.add(member.index)
-            content = pickles.load(io.BytesIO(data), member.where, ADMITTED)
-            if not isinstance(content, dict):
-                raise NaswotError(
-                    f"{member.where} holds a {type(content).__name__}, not the dict of a NATS-Bench file. Fetch it "
-                    "again."
-                )
+            _check_new(space, member, seen, path)
+            content = _content(member, data)
             if member.index is None:
                 check_order(space, content.get("meta_archs"), member.where)
                 continue
@@ -226,10 +219,47 @@ def simple(space: SearchSpace, path: str, hyper_parameters: Mapping[str, int]) -
             states = {epochs: content[name] for name, epochs in hyper_parameters.items()}
             found += rows(space, member.index, states, ArchResults.create_from_state_dict, version, member.where)
             progress(len(seen))
+    _check_members(space, seen, path)
+    return table(found)
+
+
+def simple_listing(space: SearchSpace, path: str) -> pd.DataFrame:
+    """The architectures, (arch_index, arch), that `simple` gives rows of, by the names of the files alone."""
+    seen: set[int | None] = set()
+    for member in _members(path):
+        _check_new(space, member, seen, path)
+        if member.index is None:
+            check_order(space, _content(member, _unpack(member)).get("meta_archs"), member.where)
+    _check_members(space, seen, path)
+    return listing(space, (index for index in seen if index is not None))
+
+
+def listing(space: SearchSpace, indices: Iterable[int]) -> pd.DataFrame:
+    """The table of the architectures with these indices."""
+    return pd.DataFrame([(index, space.architecture(index)) for index in indices], columns=["arch_index", "arch"])
+
+
+def _check_new(space: SearchSpace, member: Member, seen: set[int | None], path: str) -> None:
+    if member.index is not None and member.index >= len(space):
+        raise NaswotError(f"{member.where}: {space.name} has no architecture {member.index}. Fetch the official files.")
+    if member.index in seen:
+        raise NaswotError(f"{member.where}: {path} holds another file of the same. Fetch it again.")
+    seen.add(member.index)
+
+
+def _check_members(space: SearchSpace, seen: set[int | None], path: str) -> None:
     if None not in seen:
         raise NaswotError(f"{path} has no {_META}. Give the folder, or the tar file of it, as it is downloaded.")
     check_complete(space, len(seen) - 1, path)
-    return table(found)
+
+
+def _content(member: Member, data: bytes) -> dict[Any, Any]:
+    content = pickles.load(io.BytesIO(data), member.where, ADMITTED)
+    if not isinstance(content, dict):
+        raise NaswotError(
+            f"{member.where} holds a {type(content).__name__}, not the dict of a NATS-Bench file. Fetch it again."
+        )
+    return content
 
 
 def _members(path: str) -> Iterator[Member]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,32 +50,49 @@ _ADMITTED = {
 }
 
 
-@source("nasbench201")
+def _architectures(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
+    return _nats.listing(space, _read(space, options, lambda index, record: None))
+
+
+@source("nasbench201", architectures=_architectures)
 def nasbench201(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """The ground truth of nasbench201; raises NaswotError for another space or version, and for a broken file."""
-    _nats.check_space(space, "nasbench201", "nasbench201")
     path = str(options["path"])
     version = Path(path).name.removesuffix(".pth")
+    found: list[tuple[Any, ...]] = []
+
+    def use(index: int, record: dict[Any, Any]) -> None:
+        states = {epochs: record[name] for name, epochs in _EPOCHS.items()}
+        where = f"{path}, architecture {index}"
+        found.extend(_nats.rows(space, index, states, ArchResults.create_from_state_dict, version, where))
+
+    _read(space, options, use)
+    return _nats.table(found)
+
+
+def _read(space: SearchSpace, options: Mapping[str, Any], use: Callable[[int, dict[Any, Any]], None]) -> set[int]:
+    """Give each architecture's index and results to `use` in turn; the indices are returned."""
+    _nats.check_space(space, "nasbench201", "nasbench201")
+    path = str(options["path"])
     _check_version(path, options.get("version", "v1_1"))
     refuse_stand_in(path)
-    found: list[tuple[Any, ...]] = []
     seen: set[int] = set()
-    progress = _nats.Progress(version, len(space))
+    progress = _nats.Progress(Path(path).name, len(space))
 
-    def use(index: Any, record: dict[Any, Any]) -> None:
-        where = f"{path}, architecture {index!r}"
-        if type(index) is not int or index in seen:
-            raise NaswotError(f"{where} is no index, or there twice. Fetch the file again.")
+    def use_new(index: Any, record: dict[Any, Any]) -> None:
+        if type(index) is not int or not 0 <= index < len(space) or index in seen:
+            raise NaswotError(
+                f"{path}, architecture {index!r} is no index of {space.name}, or there twice. Fetch the file again."
+            )
+        use(index, record)
         seen.add(index)
-        states = {epochs: record[name] for name, epochs in _EPOCHS.items()}
-        found.extend(_nats.rows(space, index, states, ArchResults.create_from_state_dict, version, where))
         progress(len(seen))
 
     with _opened(path) as file:
-        content = _pickle_stream.read(file, path, _ADMITTED, lambda record: _EPOCHS.keys() <= record.keys(), use)
+        content = _pickle_stream.read(file, path, _ADMITTED, lambda record: _EPOCHS.keys() <= record.keys(), use_new)
     _check_content(space, content, seen, path)
     _nats.check_complete(space, len(seen), path)
-    return _nats.table(found)
+    return seen
 
 
 def _check_version(path: str, version: str) -> None:

@@ -17,7 +17,12 @@ from naswot_ext.spaces import SearchSpace
 _EPOCHS = {"01": 1, "12": 12, "90": 90}
 
 
-@source("nats-sss")
+def _architectures(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
+    _nats.check_space(space, "nats-sss", "nats-sss")
+    return _nats.simple_listing(space, str(options["path"]))
+
+
+@source("nats-sss", architectures=_architectures)
 def nats_sss(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """The ground truth of nats-sss; raises NaswotError for another space, and where the files are broken."""
     _nats.check_space(space, "nats-sss", "nats-sss")

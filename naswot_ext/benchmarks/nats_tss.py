@@ -17,7 +17,12 @@ from naswot_ext.spaces import SearchSpace
 _EPOCHS = {"12": 12, "200": 200}
 
 
-@source("nats-tss")
+def _architectures(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
+    _nats.check_space(space, "nasbench201", "nats-tss")
+    return _nats.simple_listing(space, str(options["path"]))
+
+
+@source("nats-tss", architectures=_architectures)
 def nats_tss(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """The ground truth of nasbench201; raises NaswotError for another space, and where the files are broken."""
     _nats.check_space(space, "nasbench201", "nats-tss")

@@ -186,6 +186,13 @@ def test_parts_that_architectures_share_are_read_wherever_they_stand(
     assert set(places) == {0, 1, 2, 3, 4}
 
 
+@pytest.mark.parametrize("zipped", FORMATS)
+def test_the_architectures_are_listed(zipped: bool, tmp_path: Path) -> None:
+    path = save(content({5: record(5), 3: record(3)}), tmp_path / NAME, zipped)
+    listed = benchmarks.architectures("nasbench201", {"source": "nasbench201", "path": str(path)})
+    assert list(listed.itertuples(index=False, name=None)) == [(3, ARCHITECTURES[3]), (5, ARCHITECTURES[5])]
+
+
 def test_one_architecture_is_read_and_that_it_is_one_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     thing = content({15_624: record(15_624)})
     with caplog.at_level(logging.WARNING):
@@ -276,7 +283,7 @@ def test_a_storage_without_a_class_is_refused(tmp_path: Path) -> None:
         (lambda thing: thing | {"meta_archs": ARCHITECTURES[::-1]}, "lists .* as architecture 0"),
         (lambda thing: thing | {"meta_archs": ARCHITECTURES[:9]}, "lists 9 architectures"),
         (lambda thing: thing | {"arch2infos": {4: record(5)}}, "architecture 4 is broken: .*is about"),
-        (lambda thing: thing | {"arch2infos": {15_625: record(5)}}, "nasbench201 has no architecture 15625"),
+        (lambda thing: thing | {"arch2infos": {15_625: record(5)}}, "architecture 15625 is no index"),
         (lambda thing: thing | {"arch2infos": {"4": record(4)}}, "architecture '4' is no index"),
         (lambda thing: thing | {"arch2infos": {4: record(4), 5: {}}}, "architecture 5 is broken: it has not both"),
         (

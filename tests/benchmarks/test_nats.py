@@ -145,6 +145,18 @@ def test_a_folder_and_a_tar_of_it_give_the_same_table(folder: Path, contents: di
     assert not (folder.parent.parent / "elsewhere").exists()
 
 
+def test_the_architectures_are_listed_without_reading_their_files(folder: Path, contents: dict[str, bytes]) -> None:
+    expected = convert(folder)[["arch_index", "arch"]].drop_duplicates(ignore_index=True)
+    archive = pack(folder.parent / f"{NAME}.tar", dict(reversed(contents.items())))
+    (folder / "000007.pickle.pbz2").write_bytes(b"not read")
+    for path in (folder, archive):
+        listed = benchmarks.architectures("nasbench201", {"source": "nats-tss", "path": str(path)})
+        pd.testing.assert_frame_equal(listed, expected)
+    (folder / "meta.pickle.pbz2").write_bytes(packed(META | {"meta_archs": []}))
+    with pytest.raises(NaswotError, match="lists 0 architectures"):
+        benchmarks.architectures("nasbench201", {"source": "nats-tss", "path": str(folder)})
+
+
 def test_some_architectures_are_enough_but_it_is_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         convert(folder)
@@ -272,7 +284,7 @@ def test_what_is_missing_is_said(folder: Path, contents: dict[str, bytes], tmp_p
 
 def test_an_architecture_that_the_space_has_not_is_refused(folder: Path) -> None:
     (folder / "015625.pickle.pbz2").write_bytes((folder / "000007.pickle.pbz2").read_bytes())
-    with pytest.raises(NaswotError, match="nasbench201 has no architecture 15625"):
+    with pytest.raises(NaswotError, match=r"015625\.pickle\.pbz2: nasbench201 has no architecture 15625"):
         convert(folder)
 
 
