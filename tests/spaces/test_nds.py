@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from typing import Any
@@ -16,14 +15,12 @@ from torch import nn
 import naswot_ext
 from naswot_ext.activation import count_units
 from naswot_ext.errors import NaswotError
-from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES, _nds_cells
 from naswot_ext.spaces.nds import MEMBERS, OPERATIONS, AnyNetSpace, CellSpace, NetworkDesignSpace
 from tests.activation.test_fused import from_plain
-from tests.conftest import REPOSITORY
+from tests.spaces.golden import Fact, facts
 
-with open(REPOSITORY / "tests/golden/nds.csv", newline="") as file:
-    GOLDEN = list(csv.DictReader(file))
+GOLDEN = facts("nds")
 # As NNI's documentation quotes them from the files.
 RESNEXT = {
     "block_type": "res_bottleneck_block",
@@ -54,61 +51,28 @@ def cells(name: str) -> CellSpace:
     return found
 
 
-def golden(row: dict[str, str]) -> tuple[NetworkDesignSpace, str]:
-    net = json.loads(row["net"])
-    if row["space"] == "ResNeXt-A":
-        # The reference code took the files' number of groups for their width; see golden/README.md.
-        bottlenecks = [round(w * m) for w, m in zip(net["ws"], net["bot_muls"], strict=True)]
-        net["num_gs"] = [width // group for width, group in zip(bottlenecks, net["num_gs"], strict=True)]
-    name = "nds-" + row["space"].lower() + ("-in" if row["family"] == "imagenet" else "")
-    return space(name), json.dumps(net)
+def golden(fact: Fact) -> tuple[NetworkDesignSpace, str]:
+    return space(fact.space), fact.arch
 
 
-def images(row: dict[str, str], count: int) -> torch.Tensor:
-    size = int(row["image_size"])
-    return torch.randn(count, 3, size, size).contiguous(memory_format=torch.channels_last)
-
-
-def named(row: dict[str, str]) -> str:
-    return f"{row['space']}-{row['family']}-{row['params_1class']}"
+def named(fact: Fact) -> str:
+    return f"{fact.space}-{fact.params}"
 
 
 def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-@pytest.mark.parametrize("row", GOLDEN, ids=named)
-def test_a_network_has_the_reference_parameters_applications_and_units(row: dict[str, str]) -> None:
-    owner, architecture = golden(row)
-    network = owner.build(architecture)
-    counted = count_units(network, images(row, 2))
-    assert parameters(network) == int(row["params_1class"])
-    assert counted.applications == int(row["relu_calls"])
-    assert counted.units == int(row["relu_units_per_image"])
-
-
-@pytest.mark.parametrize("row", GOLDEN, ids=named)
-def test_scores_agree_with_the_reference_within_four_standard_errors(row: dict[str, str]) -> None:
-    owner, architecture = golden(row)
-    inits = int(row["n_inits"])
-    scores = []
-    for init in range(inits):
-        torch.manual_seed(derive(20, row["net"], init))
-        scores.append(float(naswot_ext.score(owner.build(architecture), images(row, 128))))
-    pooled = max(math.sqrt((float(row["score_std"]) ** 2 + np.std(scores, ddof=1) ** 2) / 2), 0.3)
-    assert abs(np.mean(scores) - float(row["score_mean"])) <= 4 * pooled * math.sqrt(2 / inits)
-
-
-@pytest.mark.parametrize("row", GOLDEN, ids=named)
-def test_the_parameters_counted_from_the_parts_are_those_of_the_built_network(row: dict[str, str]) -> None:
-    owner, architecture = golden(row)
+@pytest.mark.parametrize("fact", GOLDEN, ids=named)
+def test_the_parameters_counted_from_the_parts_are_those_of_the_built_network(fact: Fact) -> None:
+    owner, architecture = golden(fact)
     built = owner.with_network(stem="trained").build(architecture, owner.trained_classes)
     assert owner.trained_parameters(owner.canonical(architecture), owner.parameter_rules()[0]) == parameters(built)
 
 
-@pytest.mark.parametrize("row", GOLDEN, ids=named)
-def test_neighbours_are_other_architectures_of_the_space(row: dict[str, str]) -> None:
-    owner, architecture = golden(row)
+@pytest.mark.parametrize("fact", GOLDEN, ids=named)
+def test_neighbours_are_other_architectures_of_the_space(fact: Fact) -> None:
+    owner, architecture = golden(fact)
     canonical = owner.canonical(architecture)
     neighbours = owner.neighbours(architecture)
     assert neighbours == owner.neighbours(canonical)
@@ -116,7 +80,7 @@ def test_neighbours_are_other_architectures_of_the_space(row: dict[str, str]) ->
     assert canonical not in neighbours
     assert [owner.canonical(neighbour) for neighbour in neighbours] == neighbours
     built = owner.build(neighbours[len(neighbours) // 2])
-    assert built(images(row, 2)).shape == (2, 1)
+    assert built(torch.randn(2, 3, fact.image_size, fact.image_size)).shape == (2, 1)
 
 
 def test_every_member_is_a_space_under_its_name() -> None:
@@ -224,9 +188,8 @@ def unread(cell: list[list[Any]]) -> list[int]:
 
 
 def test_cells_that_concatenate_what_no_node_reads_do_so_after_an_edit() -> None:
-    row = next(row for row in GOLDEN if row["space"] == "NASNet")
-    owner, architecture = golden(row)
-    own = json.loads(row["net"])["genotype"]
+    owner, architecture = golden(next(fact for fact in GOLDEN if fact.space == "nds-nasnet"))
+    own = json.loads(architecture)["genotype"]
     assert (own["normal_concat"], own["reduce_concat"]) == (unread(own["normal"]), unread(own["reduce"]))
     genotypes = [json.loads(neighbour)["genotype"] for neighbour in owner.neighbours(architecture)]
     assert all(genotype["normal_concat"] == unread(genotype["normal"]) for genotype in genotypes)
@@ -235,7 +198,7 @@ def test_cells_that_concatenate_what_no_node_reads_do_so_after_an_edit() -> None
 
 
 def test_cells_that_concatenate_other_nodes_keep_them() -> None:
-    net = json.loads(next(row for row in GOLDEN if row["space"] == "PNAS")["net"])
+    net = json.loads(next(fact for fact in GOLDEN if fact.space == "nds-pnas").arch)
     for kept in ([2, 3, 4, 5, 6], [3, 6]):
         net["genotype"]["normal_concat"] = kept
         found = [json.loads(neighbour)["genotype"] for neighbour in space("nds-pnas").neighbours(json.dumps(net))]
@@ -404,7 +367,7 @@ def test_convolutions_of_cells_are_initialised_as_torch_does() -> None:
             assert conv.weight.abs().max() > 0.9 * bound
 
 
-NASNET = json.loads(next(row for row in GOLDEN if row["space"] == "NASNet")["net"])
+NASNET = json.loads(next(fact for fact in GOLDEN if fact.space == "nds-nasnet").arch)
 
 
 def changed(**genotype: Any) -> dict[str, Any]:
