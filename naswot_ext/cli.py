@@ -129,12 +129,15 @@ def describe(
     from pathlib import Path
 
     from naswot_ext.describe import describe, read_listing
-    from naswot_ext.spaces import open_space
+    from naswot_ext.spaces import ListedSpace, open_space
 
-    default = Path("results/architectures", f"{space}.parquet")
-    file = listing or (str(default) if default.is_file() else None)
-    options = dict(_option(text) for text in network or [])
-    opened = open_space(space, options, read_listing(file) if file else None)
+    opened = open_space(space, dict(_option(text) for text in network or []))
+    if isinstance(opened, ListedSpace):
+        default = Path("results/architectures", f"{space}.parquet")
+        if listing or default.is_file():
+            opened = opened.with_listing(read_listing(listing or default))
+    elif listing:
+        raise NaswotError(f"{space} numbers its own architectures: leave out --listing.")
     facts = describe(
         opened,
         architecture,

@@ -211,7 +211,7 @@ def _wanted(error: ValidationError) -> str:
         return " or ".join(_TYPES[kind] for kind in _types(error.schema))
     if error.validator == "enum":
         return " or ".join(repr(choice) for choice in rule)
-    if error.validator == "pattern" and rule == "^all$":
+    if error.validator == "pattern" and rule.startswith("^all"):
         return "a whole number or 'all'"
     limits = {
         "minimum": "at least {}",
@@ -281,7 +281,8 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                 yield f"spaces.{name}.datasets: {unknown('data set', dataset, config['datasets'])}"
         source = space["benchmark"]["source"]
         if not name.startswith(_SPACE_OF.get(source, name)):
-            yield f"spaces.{name}.benchmark.source: {source} has the ground truth of {_SPACE_OF[source]}, not of {name}."
+            owner = _SPACE_OF[source] + ("..." if source == "nds" else "")
+            yield f"spaces.{name}.benchmark.source: {source} has the ground truth of {owner}, not of {name}."
         # How many a table holds is known only when it has been read.
         if scored != "all" and scored > _FEW_ARCHITECTURES and space["draw_from"] == "space":
             from naswot_ext.spaces import SPACES as spaces

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from typing import Any
 
 import numpy as np
@@ -53,14 +52,20 @@ def describe(
         NaswotError: an architecture outside the space, or a network that cannot run on such images.
     """
     read_device(device)
-    text = architecture.strip()
-    arch = space.architecture(int(text)) if re.fullmatch(r"-?[0-9]+", text) else space.canonical(text)
+    arch = space.find(architecture)
     size = image_size or space.image_size
     scores: list[float] = []
     for init in range(inits):
         torch.manual_seed(derive(seed, "initialisation", arch, init))
-        network = space.build(arch, num_classes)
-        images = torch.randn(batch_size, 3, size, size)
+        try:
+            network = space.build(arch, num_classes)
+            images = torch.randn(batch_size, 3, size, size)
+        except (RuntimeError, TypeError, OverflowError) as error:
+            reason = str(error).partition("\n")[0]
+            raise NaswotError(
+                f"The network of {arch} or its {batch_size} images of {size} x {size} pixels cannot be made "
+                f"({reason}). Take fewer classes, smaller images or a smaller network."
+            ) from error
         if init == 0:
             few = images[:SHAPE_BATCH]
             counted = count_units(network, few)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,8 +32,7 @@ def builder(spec: str) -> Callable[[], nn.Module]:
         return _torchvision(name)
     if home in SPACES.names():
         space = SPACES.get(home)
-        is_index = re.fullmatch(r"-?[0-9]+", name)
-        architecture = space.architecture(int(name)) if is_index else space.canonical(name)
+        architecture = space.find(name)
         return lambda: space.build(architecture, num_classes=10)
     return _user_function(spec, home, name)
 

@@ -75,12 +75,16 @@ def test_singular_initialisations_are_counted_and_leave_no_number() -> None:
     [
         (["nasbench2001", "1"], "Did you mean 'nasbench201'"),
         (["nasbench201", "15625"], "its indices run from 0 to 15624"),
+        (["nasbench201", "9" * 5000], "nasbench201 has no architecture 1000"),
+        (["nasbench201", "1", "--network", "channels=9999999999"], "it must be a whole number, 1 to 10,000"),
+        (["nasbench201", "1", "--image-size", "100000000"], "cannot be made"),
         (["nasbench201", "|none|"], "is not a NAS-Bench-201 architecture"),
         (["nasbench201", "1", "--network", "channels"], "has no value"),
         (["nasbench201", "1", "--network", "channels=many"], "channels of nasbench201 is 'many'; it must be a whole"),
         (["nasbench201", "1", "--network", "width=4"], "Unknown network option of nasbench201 'width'"),
         (["nasbench201", "1", "--device", "cuda:99"], "There is no device 'cuda:99' here"),
-        (["nasbench201", "1", "--listing", "gone.parquet"], "No such file: gone.parquet"),
+        (["nasbench101", "1", "--listing", "gone.parquet"], "No such file: gone.parquet"),
+        (["nasbench201", "1", "--listing", "gone.parquet"], "nasbench201 numbers its own architectures"),
         (["nasbench101", "1"], "The architectures of nasbench101 and their order stand in its benchmark's file"),
     ],
 )
@@ -98,6 +102,15 @@ def test_a_listed_space_is_numbered_by_the_workflows_own_file(tmp_path: Path, mo
     write_table(table, "results/architectures/nasbench101.parquet")
     facts = json.loads(run(monkeypatch, capsys, "nasbench101", "1", "--inits", "1", "--batch-size", "4"))
     assert facts["arch"] == cells[1]
+
+
+def test_a_space_that_counts_its_own_architectures_needs_no_listing(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    # What the workflow leaves of a table that holds a part of the space.
+    part = pd.DataFrame({"arch_index": [3, 6], "arch": ["8:8:8:8:32", "8:8:8:8:56"]})
+    write_table(part, "results/architectures/nats-sss.parquet")
+    facts = json.loads(run(monkeypatch, capsys, "nats-sss", "5", "--inits", "1", "--batch-size", "4"))
+    assert facts["arch"] == "8:8:8:8:48"
 
 
 @pytest.mark.parametrize(

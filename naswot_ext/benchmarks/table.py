@@ -71,7 +71,7 @@ def _read(path: str) -> pd.DataFrame:
         raise NaswotError(f"No such file: {path}. Correct the path of the ground-truth table.")
     try:
         if path.endswith((".parquet", ".pq")):
-            return pd.read_parquet(path)
+            return pd.read_parquet(path).reset_index(drop=True)
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
         # Blank lines are counted, so that errors name the line that an editor shows, and then left out.
         return rows[~(rows.isna() | (rows == "")).all(axis=1)]
@@ -96,7 +96,7 @@ def _architectures(space: SearchSpace, rows: pd.DataFrame, options: Mapping[str,
         texts = _column(rows, named, path).astype(str)
     else:
         columns = {key: _column(rows, column, path).map(_value) for key, column in named.items()}
-        texts = pd.DataFrame(columns).apply(lambda row: json.dumps(dict(row)), axis=1)
+        texts = pd.DataFrame(columns).apply(lambda row: json.dumps(dict(row), default=_plain), axis=1)
     first_line: dict[str, int] = {}
     for position, text in texts.items():
         line = int(str(position)) + _FIRST_LINE
@@ -115,6 +115,13 @@ def _architectures(space: SearchSpace, rows: pd.DataFrame, options: Mapping[str,
     found = list(first_line)
     indices = range(len(found)) if isinstance(space, ListedSpace) else map(space.index, found)
     return {"arch_index": list(indices), "arch": found}
+
+
+def _plain(value: Any) -> Any:
+    """Parquet's lists and numbers are numpy's."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"no architecture holds a {type(value).__name__}")
 
 
 def _value(cell: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from torch import nn
 
 from naswot_ext.errors import NaswotError, unknown
+
+# No network is that wide or deep; a size by mistake ends in one sentence instead of all memory.
+_LARGEST = 10_000
 
 
 class SearchSpace(ABC):
@@ -58,12 +62,23 @@ class SearchSpace(ABC):
         for option, value in options.items():
             if option not in self.NETWORK:
                 raise unknown(f"network option of {self.name}", option, self.NETWORK)
-            is_size = isinstance(value, int) and not isinstance(value, bool) and value > 0
-            if isinstance(self.NETWORK[option], int | None) and value is not None and not is_size:
-                raise NaswotError(f"{option} of {self.name} is {value!r}; it must be a whole number, at least 1.")
+            default = self.NETWORK[option]
+            is_size = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST
+            if isinstance(default, int | None) and not is_size and (value is not None or default is not None):
+                raise NaswotError(
+                    f"{option} of {self.name} is {value!r}; it must be a whole number, 1 to {_LARGEST:,}."
+                )
         other = copy.copy(self)
         other.network = {**self.network, **options}
         return other
+
+    def find(self, text: str) -> str:
+        """The string form of what a user names: an index, or an architecture in any form; raises NaswotError."""
+        text = text.strip()
+        if not re.fullmatch(r"-?[0-9]+", text):
+            return self.canonical(text)
+        # Of longer ones, Python makes no number.
+        return self.architecture(int(text) if len(text) < 20 else self.check_index(10**20))
 
     def check_index(self, index: int) -> int:
         """`index` itself; raises NaswotError outside the space."""

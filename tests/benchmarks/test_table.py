@@ -64,6 +64,15 @@ def test_a_column_of_several_trainings_is_checked_by_its_own_name(tmp_path: Path
         benchmarks.convert("nasbench201", options(path, accuracy=measured))
 
 
+def test_the_parts_of_an_architecture_may_be_lists_of_a_parquet_file_with_an_index_of_its_own(tmp_path: Path) -> None:
+    cells = {"adjacency": [[[0, 1], [0, 0]]], "operations": [["input", "output"]], "te": [91.0]}
+    pd.DataFrame(cells, index=["first"]).to_parquet(tmp_path / "t.parquet")
+    parts = {"adjacency": "adjacency", "operations": "operations"}
+    measured = [{"dataset": "cifar10", "epochs": 108, "test": "te"}]
+    table = benchmarks.convert("nasbench101", options(tmp_path / "t.parquet", arch=parts, accuracy=measured))
+    assert table["arch"].tolist() == ["0100 input,output"]
+
+
 @pytest.mark.parametrize("read", [benchmarks.architectures, benchmarks.convert])
 def test_the_architectures_of_a_table_are_listed_by_index(read: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", {name: column[::-1] for name, column in GOOD.items()})
