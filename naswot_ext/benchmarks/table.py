@@ -6,7 +6,8 @@ list of {dataset, epochs, valid, test, train_seconds}, whose last three name col
 columns for `valid` or `test`, one a training, is their mean); `params`, {column, unit}, and `n_seeds`, a column, both
 optional. Accuracies are in percent.
 
-Of a space that has no order of its own (NAS-Bench-101, NDS), the table's rows are the architectures, in their order.
+Of a space that has no order of its own (NAS-Bench-101, NDS), the table's rows are the architectures, in their order;
+isomorphic cells that are written differently are rows like all others.
 """
 
 from __future__ import annotations
