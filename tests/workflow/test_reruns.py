@@ -31,19 +31,20 @@ def test_keys_in_another_order_run_nothing(project: Project) -> None:
 
 def test_a_changed_figure_option_runs_only_figures(project: Project) -> None:
     project.config["figures"]["dpi"] = 60
-    assert project.to_do().keys() == {"score_figure", "search_figure"} | LAST
+    assert project.to_do().keys() == {"score_figure", "search_figure", "space_sheet"} | LAST
 
 
 def test_a_changed_bootstrap_runs_correlations_and_what_shows_them(project: Project) -> None:
     project.config["statistics"]["bootstrap"] = 30
-    assert project.to_do().keys() == {"correlation", "correlation_table", "score_figure"} | LAST
+    assert project.to_do().keys() == {"correlation", "correlation_table", "score_figure", "space_sheet"} | LAST
 
 
 def test_a_new_proxy_runs_only_that_proxy_and_what_joins_it(project: Project) -> None:
     project.config["proxies"].append("units")
     jobs = project.to_do()
-    assert jobs.keys() == {"score", "gather_scores", "correlation", "correlation_table", "score_figure"} | LAST
-    scored = [f for rule in ("score", "gather_scores", "correlation", "score_figure") for f in jobs[rule]]
+    of_the_proxy = {"score", "gather_scores", "correlation", "score_figure", "space_sheet"}
+    assert jobs.keys() == of_the_proxy | {"correlation_table"} | LAST
+    scored = [file for rule in of_the_proxy for file in jobs[rule]]
     assert scored
     assert all("/units" in file for file in scored)
 

@@ -75,22 +75,12 @@ def test_failed_architectures_do_not_fail_the_run_and_are_counted(project: Proje
 
 
 def test_rules_that_compute_have_a_log_and_a_benchmark_in_the_same_order(checkout: Path) -> None:
-    order = [
-        "input",
-        "output",
-        "log",
-        "benchmark",
-        "wildcard_constraints",
-        "threads",
-        "resources",
-        "params",
-        "localrule",
-    ]
-    order += ["script"]
+    order = ["input", "output", "log", "benchmark", "localrule", "threads", "resources", "params", "script"]
     rules = 0
     for file in (checkout / "workflow" / "rules").glob("*.smk"):
         for body in re.split(r"^(?:rule|checkpoint) \w+:\n", file.read_text(), flags=re.MULTILINE)[1:]:
             directives = re.findall(r"^ {4}(\w+):", body, flags=re.MULTILINE)
+            directives = [d for d in directives if d != "wildcard_constraints"]
             assert directives == [d for d in order if d in directives], file
             assert {"log", "benchmark", "script"} <= set(directives), file
             rules += 1

@@ -194,6 +194,7 @@ def benchmark_code(space):
     return fingerprint(
         "naswot_ext.benchmarks",
         "naswot_ext.provenance",
+        "naswot_ext.spaces",
         configuration.BENCHMARKS.module(config["spaces"][space]["benchmark"]["source"]),
         configuration.SPACES.module(space),
     )
