@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from naswot_ext.config import BENCHMARKS, DATASETS, SEARCHES, resolve
+from naswot_ext.config import BENCHMARKS, DATASETS, SEARCHES, SPACES, resolve
 from naswot_ext.errors import NaswotError
 from naswot_ext.provenance import read_table
+from naswot_ext.spaces import open_space
 from tests.conftest import REPOSITORY
 from tests.workflow.conftest import UNSHARE, Project
 
@@ -171,12 +173,30 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_every_registered_source_and_algorithm_has_its_options_in_the_schema() -> None:
-    schema = SCHEMA.read_text()
+    schema = yaml.safe_load(SCHEMA.read_text())
+    sources = {
+        "benchmark": schema["$defs"]["space"]["properties"]["benchmark"],
+        "dataset": schema["$defs"]["dataset"],
+    }
     for section, registry in (("benchmark", BENCHMARKS), ("dataset", DATASETS)):
-        for name in registry.names():
-            assert f"$defs/{section}-{name}" in schema
-    for name in SEARCHES.names():
-        assert f"\n          {name}:\n" in schema
+        rules = [case["if"]["properties"]["source"] for case in sources[section]["allOf"]]
+        known = [name for rule in rules for name in rule.get("enum", [rule.get("const")])]
+        assert sorted(known) == registry.names()
+    algorithms = schema["properties"]["searches"]["properties"]["algorithms"]["properties"]
+    assert sorted(algorithms) == SEARCHES.names()
+
+
+def test_the_schema_has_the_network_options_of_every_space() -> None:
+    for name in SPACES.names():
+        space = {"benchmark": {"source": "table", "path": __file__, "accuracy": [MEASURED]}}
+        config = resolve({**_valid(), "spaces": {name: space}}, SCHEMA)
+        network = config["spaces"][name]["network"]
+        defaults = {key: value for key, value in open_space(name).NETWORK.items() if value is not None}
+        assert network == defaults, name
+        # The same names as in the code, and no others.
+        for option, value in open_space(name).NETWORK.items():
+            chosen = {**space, "network": {option: value or 3}}
+            assert resolve({**_valid(), "spaces": {name: chosen}}, SCHEMA)
 
 
 def test_a_path_is_tidied_so_that_its_files_are_found_again() -> None:
