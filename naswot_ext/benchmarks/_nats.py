@@ -31,7 +31,7 @@ from nats_bench.api_utils import ArchResults
 
 from naswot_ext import pickles
 from naswot_ext.benchmarks import COLUMNS
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line, shown
 from naswot_ext.files import refuse_stand_in
 from naswot_ext.spaces import SearchSpace
 
@@ -81,7 +81,8 @@ def rows(
         return found
     except _BROKEN as error:
         raise NaswotError(
-            f"{where} is broken: its results cannot be read ({type(error).__name__}: {error}). Fetch the file again."
+            f"{where} is broken: its results cannot be read ({type(error).__name__}: {one_line(error)}). Fetch the "
+            "file again."
         ) from error
 
 
@@ -140,10 +141,11 @@ def check_order(space: SearchSpace, architectures: Any, where: str) -> None:
             f"{where} lists {count} architectures; {space.name} has {len(space)}. Is it the file of another benchmark?"
         )
     for index, listed in enumerate(architectures):
-        if listed != space.architecture(index):
+        # Of another type, the comparison itself could raise.
+        if type(listed) is not str or listed != space.architecture(index):
             raise NaswotError(
-                f"{where} lists {listed!r} as architecture {index}, which is {space.architecture(index)!r} in the "
-                "official files. Fetch the official file."
+                f"{where} lists {shown(listed)} as architecture {index}, which is {space.architecture(index)!r} in "
+                "the official files. Fetch the official file."
             )
 
 
@@ -301,7 +303,7 @@ def _tar(path: str) -> Iterator[Member]:
                 data = io.BytesIO(content.read(_LARGEST))
                 yield Member(int(match[1]) if match else None, where, data.read)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise NaswotError(f"{path} is not a whole tar archive ({error}). Fetch it again.") from error
+        raise NaswotError(f"{path} is not a whole tar archive ({one_line(error)}). Fetch it again.") from error
 
 
 def _unpacked(members: Iterator[Member]) -> Generator[tuple[Member, bytes]]:
@@ -326,7 +328,7 @@ def _unpack(member: Member) -> bytes:
     try:
         data = unpacker.decompress(member.read(), max_length=_LARGEST)
     except OSError as error:
-        raise NaswotError(f"{member.where} is not a bzip2 file ({error}). Fetch it again.") from error
+        raise NaswotError(f"{member.where} is not a bzip2 file ({one_line(error)}). Fetch it again.") from error
     if not unpacker.eof:
         reason = "is larger than any of its format" if len(data) >= _LARGEST else "ends too soon"
         raise NaswotError(f"{member.where} {reason}. Fetch it again.")

@@ -1,8 +1,8 @@
 """NAS-Bench-201 from its own file, ``NAS-Bench-201-v1_1-096897.pth`` or the older ``-v1_0-e61699`` (ICLR 2020).
 
-Options: `path`; `version`, "v1_1" (default) or "v1_0", which must be the one in the file's name. The versions differ:
-v1_1 trained some architectures more often, and v1_0 has of 12 epochs only the networks of one half of CIFAR-10, so that
-its rows of 12 epochs have no test accuracy.
+Options: `path`, the file, or a folder that holds this one; `version`, "v1_1" (default) or "v1_0", which must be the one
+in the file's name. The versions differ: v1_1 trained some architectures more often, and v1_0 has of 12 epochs only the
+networks of one half of CIFAR-10, so that its rows of 12 epochs have no test accuracy.
 
 The official package nas-bench-201 interprets each architecture's results (`_nats`). Its `NASBench201API` is not used:
 `torch.load` refuses the file today, or, told to trust it, runs what it says and needs more memory than most machines
@@ -12,8 +12,11 @@ have. Both formats of `torch.save` are read here: one pickle after another, and 
 from __future__ import annotations
 
 import io
+import lzma
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +27,7 @@ from nas_201_api.api_utils import ArchResults
 
 from naswot_ext import pickles
 from naswot_ext.benchmarks import _nats, _pickle_stream, source
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line
 from naswot_ext.files import refuse_stand_in
 from naswot_ext.spaces import SearchSpace
 
@@ -33,31 +36,36 @@ _EPOCHS = {"less": 12, "full": 200}
 _KEYS = ("meta_archs", "arch2infos", "evaluated_indexes")
 # What the old format of torch.save begins with.
 _MAGIC = 0x1950A86A20F9469CFC6C
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """What old pickles have in place of bytes, by the one encoding that they use."""
-    if encoding != "latin1":
-        raise ValueError(f"bytes in the encoding {encoding!r}")
-    return text.encode("latin1")
+# What a broken zip can raise: where bytes are missing, its directory leads to any place.
+_BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 _ADMITTED = {
     **_nats.ADMITTED,
-    ("_codecs", "encode"): _latin1,
+    **pickles.ENCODE,
     ("__builtin__", "set"): set,
     ("builtins", "set"): set,
 }
 
 
 def _architectures(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
-    return _nats.listing(space, _read(space, options, lambda index, record: None))
+    return _nats.listing(space, _read(space, _file(options), options, lambda index, record: None))
 
 
 @source("nasbench201", architectures=_architectures)
 def nasbench201(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """The ground truth of nasbench201; raises NaswotError for another space or version, and for a broken file."""
-    path = str(options["path"])
+    path = _file(options)
     version = Path(path).name.removesuffix(".pth")
     found: list[tuple[Any, ...]] = []
 
@@ -66,14 +74,29 @@ def nasbench201(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
         where = f"{path}, architecture {index}"
         found.extend(_nats.rows(space, index, states, ArchResults.create_from_state_dict, version, where))
 
-    _read(space, options, use)
+    _read(space, path, options, use)
     return _nats.table(found)
 
 
-def _read(space: SearchSpace, options: Mapping[str, Any], use: Callable[[int, dict[Any, Any]], None]) -> set[int]:
+def _file(options: Mapping[str, Any]) -> str:
+    """The path of the file, which may be given as the folder that holds it."""
+    path = Path(options["path"])
+    if not path.is_dir():
+        return str(path)
+    found = sorted(path.glob("NAS-Bench-201-*.pth"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise NaswotError(
+            f"{path} is a folder, which should hold one file NAS-Bench-201-*.pth; it has: {names}. Name the file."
+        )
+    return str(found[0])
+
+
+def _read(
+    space: SearchSpace, path: str, options: Mapping[str, Any], use: Callable[[int, dict[Any, Any]], None]
+) -> set[int]:
     """Give each architecture's index and results to `use` in turn; the indices are returned."""
     _nats.check_space(space, "nasbench201", "nasbench201")
-    path = str(options["path"])
     _check_version(path, options.get("version", "v1_1"))
     refuse_stand_in(path)
     seen: set[int] = set()
@@ -143,8 +166,8 @@ def _zipped(path: str) -> Iterator[BinaryIO]:
                 yield pickled  # type: ignore[misc]
                 # To the end, where its checksum is compared.
                 pickled.read()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise NaswotError(f"{path} is broken ({error}). Fetch it again.") from error
+    except _BROKEN_ZIP as error:
+        raise NaswotError(f"{path} is broken ({one_line(error)}). Fetch it again.") from error
 
 
 def _check_content(space: SearchSpace, content: Any, seen: set[int], path: str) -> None:

@@ -6,14 +6,13 @@ A batch is kept as an .npz file, so that a score can be made again without the d
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line
 from naswot_ext.files import atomic_path
 from naswot_ext.registry import Registry
 
@@ -69,9 +68,10 @@ def open_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise NaswotError(f"No such file: {path}. Correct the path of the images.") from None
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    # A damaged file can raise nearly anything: of zlib, of zipfile, or of the parser of its header.
+    except Exception as error:
         # numpy's own advice, to allow pickles, would be to run whatever the file holds.
-        reason = "it is no archive of plain arrays" if "pickle" in str(error) else error
+        reason = "it is no archive of plain arrays" if "pickle" in str(error) else one_line(error)
         raise NaswotError(
             f"{path} is not a readable .npz file ({reason}). Write it with numpy.savez(path, images=..., labels=...)."
         ) from error

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import io
+import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from naswot_ext import pickles
 from naswot_ext.datasets import Batch
-from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.errors import NaswotError, one_line, unknown
 from naswot_ext.files import refuse_stand_in
 
 Pixels = npt.NDArray[np.uint8]
@@ -105,13 +106,28 @@ def read_pickled(
     `path` is the archive or the folder that holds them; `label_range` the least and the largest label; `keep` says by
     their labels which images are wanted. Raises NaswotError for anything else than such batches.
     """
-    images, labels = [], []
+    images, labels = {}, {}
     for name, content in _members(Path(path), names):
         pixels, own = _pickled_batch(content, f"{name} of {path}", labels_key, side, label_range)
         wanted = slice(None) if keep is None else keep(own)
-        images.append(pixels[wanted])
-        labels.append(own[wanted])
-    return np.concatenate(images), np.concatenate(labels)
+        images[name], labels[name] = pixels[wanted], own[wanted]
+    return np.concatenate([images[name] for name in names]), np.concatenate([labels[name] for name in names])
+
+
+# More than three times the largest file that is needed, CIFAR-100's for training: nothing fills the memory by
+# decompressing to more.
+_LARGEST = 2**29
+
+
+class _Entry(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The entry of this header; long names, which tarfile reads at once, have headers of their own."""
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.size > _LARGEST:
+            # No ReadError: after that, other ways of reading it are tried.
+            raise tarfile.TarError(f"it has an entry of {entry.size} bytes, larger than any of its format")
+        return entry
 
 
 @contextmanager
@@ -119,15 +135,27 @@ def archive(path: Path) -> Iterator[tarfile.TarFile]:
     """A tar archive, compressed or not, to be read; raises NaswotError where it is none, broken or cut off."""
     refuse_stand_in(path)
     try:
-        with tarfile.open(path) as file:
+        with tarfile.open(path, tarinfo=_Entry) as file:
             yield file
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise NaswotError(f"{path} is no whole archive ({error}). Fetch it again.") from error
+            # To the end, where its checksum is compared.
+            while file.fileobj is not None and file.fileobj.read(2**20):
+                pass
+    except (tarfile.TarError, OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        raise NaswotError(f"{path} is no whole archive ({one_line(error)}). Fetch it again.") from error
+
+
+def content_of(file: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The bytes of a file in an archive; raises tarfile.TarError where it is larger than any should be."""
+    # What follows its header can give it another size.
+    if member.size > _LARGEST:
+        raise tarfile.TarError(f"{member.name} has {member.size} bytes, more than any file of its format")
+    content = file.extractfile(member)
+    assert content is not None, f"{member.name} is no file"
+    return content.read()
 
 
 def _members(path: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of each of `names` in an archive or a folder, wherever in it, in the order of `names`."""
-    found: dict[str, bytes] = {}
+    """(name, content) of each of `names` in an archive or a folder, wherever in it, in any order."""
     if path.is_dir():
         for name in names:
             places = [place for place in (path / name, *sorted(path.glob(f"*/{name}"))) if place.exists()]
@@ -136,31 +164,23 @@ def _members(path: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
             refuse_stand_in(places[0])
             yield name, places[0].read_bytes()
         return
+    missing = list(names)
     with archive(path) as file:
         for member in file:
             name = Path(member.name).name
-            if name in names and name not in found and (content := file.extractfile(member)):
-                found[name] = content.read()
-            if len(found) == len(names):
-                break
-    for name in names:
-        if name not in found:
-            raise _missing(path, name)
-        yield name, found.pop(name)
+            # A link could lead to nothing, or to itself.
+            if name in missing and member.isreg():
+                missing.remove(name)
+                yield name, content_of(file, member)
+    if missing:
+        raise _missing(path, missing[0])
 
 
 def _missing(path: Path, name: str) -> NaswotError:
     return NaswotError(f"{path} holds no {name}. Name the official file, or the folder that it is unpacked in.")
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes are never written as {encoding}")
-    return text.encode("latin-1")
-
-
-# Python 3 writes bytes so into pickles that Python 2 can read.
-_ADMITTED = {**pickles.NUMPY, ("_codecs", "encode"): _encode}
+_ADMITTED = {**pickles.NUMPY, **pickles.ENCODE}
 
 
 def _pickled_batch(
@@ -173,12 +193,18 @@ def _pickled_batch(
     entry = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in entry.items()}
     for key in ("data", labels_key):
         if key not in entry:
-            raise NaswotError(f"{what} has no {key!r}; it has: {', '.join(map(str, entry))}. Fetch it again.")
+            keys = one_line(", ".join(map(str, entry)))
+            raise NaswotError(f"{what} has no {key!r}; it has: {keys}. Fetch it again.")
     data, length = entry["data"], 3 * side * side
     if not (isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim == 2 and data.shape[1] == length):
         shape = f"{data.dtype} {list(data.shape)}" if isinstance(data, np.ndarray) else type(data).__name__
         raise NaswotError(f"'data' of {what} must be uint8 [N, {length}]; found {shape}. Fetch it again.")
-    labels = np.asarray(entry[labels_key])
+    try:
+        labels = np.asarray(entry[labels_key])
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise NaswotError(
+            f"{labels_key!r} of {what} must be {len(data)} integers, one an image ({one_line(error)}). Fetch it again."
+        ) from error
     if labels.shape != (len(data),) or not np.issubdtype(labels.dtype, np.integer):
         raise NaswotError(
             f"{labels_key!r} of {what} must be {len(data)} integers, one an image; found {labels.dtype} "
@@ -191,4 +217,4 @@ def _pickled_batch(
             "file of another data set?"
         )
     # A row is the red, then the green, then the blue pixels, each row by row.
-    return data.reshape(-1, 3, side, side).transpose(0, 2, 3, 1), labels.astype(np.int64)
+    return np.asarray(data).reshape(-1, 3, side, side).transpose(0, 2, 3, 1), labels.astype(np.int64)

@@ -18,7 +18,7 @@ import numpy as np
 
 from naswot_ext.datasets import SOURCES, Batch
 from naswot_ext.datasets._images import Labels, batch_of, part_of, read_pickled
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line
 from naswot_ext.files import refuse_stand_in
 
 _CLASSES = 10
@@ -52,11 +52,11 @@ def _half(options: Mapping[str, Any], half: str, images: int) -> Labels:
     try:
         with open(path, encoding="utf-8") as file:
             lists = json.load(file)
-        halves = {name: np.array([int(index) for index in lists[name][1]], np.int64) for name in ("train", "valid")}
-    except (ValueError, TypeError, LookupError) as error:
+        halves = {name: _indices(lists[name][1]) for name in ("train", "valid")}
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
         raise NaswotError(
             f'{path} is not the split file of NAS-Bench-201, {{"train": ["int", ["0", ...]], "valid": ...}} '
-            f"({type(error).__name__}: {error}). Fetch it again."
+            f"({type(error).__name__}: {one_line(error)}). Fetch it again."
         ) from error
     listed = np.concatenate(list(halves.values()))
     if len(np.unique(listed)) != len(listed):
@@ -67,3 +67,12 @@ def _half(options: Mapping[str, Any], half: str, images: int) -> Labels:
             "Use the official files of both."
         )
     return halves[half]
+
+
+def _indices(listed: Any) -> Labels:
+    if not isinstance(listed, list):
+        raise TypeError(f"a {type(listed).__name__} where a list of indices should be")
+    # Texts or numbers, but no fractions, which `int` would round.
+    if wrong := [index for index in listed if str(int(index)) != str(index)]:
+        raise ValueError(f"{wrong[0]!r} is no index")
+    return np.array([int(index) for index in listed], np.int64)

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from naswot_ext.datasets import SOURCES, Batch
-from naswot_ext.datasets._images import NORMALISATIONS, Pixels, archive, augment, draw, normalise, part_of
-from naswot_ext.errors import NaswotError
+from naswot_ext.datasets._images import NORMALISATIONS, Pixels, archive, augment, content_of, draw, normalise, part_of
+from naswot_ext.errors import NaswotError, one_line
 
 # The WordNet IDs that name the folders, in the order of the labels.
 _WNIDS = (
@@ -56,7 +56,7 @@ def _names(path: Path) -> Iterator[str]:
         yield from (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
         return
     with archive(path) as file:
-        yield from (member.name for member in file if member.isfile())
+        yield from (member.name for member in file if member.isreg())
 
 
 def _images(names: Iterable[str], folder: str, path: Path) -> list[str]:
@@ -84,8 +84,10 @@ def _contents(path: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
     # In the archive's own order: to go back in it means to unpack it again from the start.
     with archive(path) as file:
         for member in file:
-            if member.name in wanted and (content := file.extractfile(member)):
-                yield member.name, content.read()
+            # As the names are found: `tar -c .` puts ./ before them.
+            name = str(PurePosixPath(member.name))
+            if name in wanted and member.isreg():
+                yield name, content_of(file, member)
 
 
 def _decode(content: bytes, size: int, what: str) -> Pixels:
@@ -94,7 +96,7 @@ def _decode(content: bytes, size: int, what: str) -> Pixels:
         with Image.open(io.BytesIO(content)) as image:
             picture = image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise NaswotError(f"{what} cannot be decoded ({error}). Fetch the archive again.") from error
+        raise NaswotError(f"{what} cannot be decoded ({one_line(error)}). Fetch the archive again.") from error
     shorter = round(size * 256 / 224)
     width, height = (shorter * side // min(picture.size) for side in picture.size)
     left, top = round((width - size) / 2), round((height - size) / 2)

@@ -340,6 +340,60 @@ def test_another_file_under_the_name_is_refused(data: bytes, reason: str, tmp_pa
         convert(path)
 
 
+def cut(data: bytes, start: int, count: int) -> bytes:
+    return data[:start] + data[start + count :]
+
+
+def put(data: bytes, start: int, other: bytes) -> bytes:
+    return data[:start] + other + data[start + len(other) :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data, directory: cut(data, directory // 2, 1),
+        lambda data, directory: cut(data, 1_000, directory // 2),
+        lambda data, directory: put(data, directory + 6, b"\xff"),  # the version that it needs
+        lambda data, directory: put(data, directory + 10, b"\xff"),  # how it is compressed
+        lambda data, directory: put(data, directory + 46, b"\xff"),  # a name
+        lambda data, directory: put(data, len(data) - 3, b"\xff"),  # where the directory is
+        lambda data, directory: put(data, directory // 2, bytes(400)),
+        lambda data, directory: put(data, 100, b"\xff" * 400),
+    ],
+)
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_gives_one_clear_error(compression: int, damage: Any, tmp_path: Path) -> None:
+    path = save(content({4: record(4)}), tmp_path / NAME, zipped=True)
+    with zipfile.ZipFile(path) as archive:
+        data = archive.read(f"{path.stem}/data.pkl")
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", data)
+    data = path.read_bytes()
+    path.write_bytes(damage(data, data.index(b"PK\x01\x02")))
+    with pytest.raises(NaswotError, match=f"{NAME} is broken") as error:
+        convert(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_holds_the_file_may_be_given(tmp_path: Path) -> None:
+    path = save(content({4: record(4)}), tmp_path / NAME)
+    (tmp_path / "README.md").write_text("?")
+    pd.testing.assert_frame_equal(convert(tmp_path), convert(path))
+    listed = benchmarks.architectures("nasbench201", {"source": "nasbench201", "path": str(tmp_path)})
+    assert listed["arch_index"].tolist() == [4]
+    with pytest.raises(NaswotError, match="is version v1_1 of NAS-Bench-201 and version v1_0 is asked for"):
+        convert(tmp_path, version="v1_0")
+
+
+def test_a_folder_without_the_file_or_with_several_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "meta.pickle.pbz2").write_bytes(b"?")
+    for names in ("none", f"{OLD}, {NAME}"):
+        with pytest.raises(NaswotError, match=rf"is a folder, which should hold one file .*; it has: {names}\. Name"):
+            convert(tmp_path)
+        for name in (NAME, OLD):
+            save(content({4: record(4)}), tmp_path / name)
+
+
 def test_a_zip_that_is_no_file_of_torch_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / NAME, "w") as archive:
         archive.writestr("readme.txt", "?")

@@ -258,6 +258,7 @@ def test_a_small_file_that_decompresses_to_a_huge_one_is_refused(folder: Path, m
     [
         ({"meta_archs": ["8:8:8:8:8"] * 32_768}, "lists 32768 architectures; nasbench201 has 15625"),
         ({"meta_archs": META["meta_archs"][::-1]}, "lists .* as architecture 0, which is"),
+        ({"meta_archs": [[1, 2], *META["meta_archs"][1:]]}, r"lists \[1, 2\] as architecture 0, which is"),
         ({"architectures": []}, "lists no architectures"),
     ],
 )
@@ -265,6 +266,11 @@ def test_a_list_of_other_architectures_is_refused(meta: dict[str, Any], reason: 
     (folder / "meta.pickle.pbz2").write_bytes(packed(meta))
     with pytest.raises(NaswotError, match=rf"meta\.pickle\.pbz2 {reason}"):
         convert(folder)
+
+
+def test_what_cannot_be_compared_with_an_architecture_is_refused() -> None:
+    with pytest.raises(NaswotError, match=r"a file lists array\(\[1, 2\]\) as architecture 0, which is"):
+        _nats.check_order(SPACE, [np.array([1, 2]), *META["meta_archs"][1:]], "a file")
 
 
 def test_what_is_missing_is_said(folder: Path, contents: dict[str, bytes], tmp_path: Path) -> None:
@@ -280,6 +286,21 @@ def test_what_is_missing_is_said(folder: Path, contents: dict[str, bytes], tmp_p
     without_meta = {name: data for name, data in contents.items() if "meta" not in name}
     with pytest.raises(NaswotError, match=r"has no meta\.pickle\.pbz2"):
         convert(pack(tmp_path / "a.tar", without_meta))
+
+
+def test_the_folder_or_the_file_of_another_benchmark_is_refused(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "NAS-Bench-201-v1_1-096897.pth"
+    other.parent.mkdir()
+    other.write_bytes(pickle.dumps(META, 2))
+    for path, reason in (
+        (other, "is not a whole tar archive"),
+        (folder / "meta.pickle.pbz2", "is not a whole tar archive"),
+        (other.parent, r"has no meta\.pickle\.pbz2\. Give the folder, or the tar file of it"),
+    ):
+        for ask in (benchmarks.convert, benchmarks.architectures):
+            with pytest.raises(NaswotError, match=reason) as error:
+                ask("nasbench201", {"source": "nats-tss", "path": str(path)})
+            assert "\n" not in str(error.value)
 
 
 def test_an_architecture_that_the_space_has_not_is_refused(folder: Path) -> None:
@@ -299,8 +320,9 @@ def test_an_archive_that_is_none_or_is_cut_off_is_refused(contents: dict[str, by
     data = path.read_bytes()
     for broken in (b"PK, no tar", data[: len(data) // 3], data[:700]):
         path.write_bytes(broken)
-        with pytest.raises(NaswotError, match="is not a whole tar archive"):
+        with pytest.raises(NaswotError, match="is not a whole tar archive") as error:
             convert(path)
+        assert "\n" not in str(error.value)
     path.write_bytes(b"<html>quota exceeded</html>")
     with pytest.raises(NaswotError, match="is an HTML page"):
         convert(path)

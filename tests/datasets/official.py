@@ -53,8 +53,8 @@ def cifar_batch(images: npt.NDArray[np.uint8], labels: list[int], key: str = "la
 
 def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
     """An archive, compressed as its name says."""
-    mode = "w:gz" if path.suffix in (".gz", ".tgz") else "w"
-    with tarfile.open(path, mode) as file:
+    compression = {".gz": "gz", ".tgz": "gz", ".xz": "xz"}.get(path.suffix, "")
+    with tarfile.open(path, f"w:{compression}") as file:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)

@@ -121,6 +121,22 @@ def test_a_missing_a_truncated_and_a_text_file_are_refused(tmp_path: Path) -> No
             make_batch({"source": "npz", "path": str(tmp_path / name), "normalise": "cifar10"}, 4, seed=0)
 
 
+def test_a_damaged_file_gives_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "i.npz"
+    np.savez_compressed(path, images=RNG.standard_normal((8, 3, 4, 4)).astype(np.float32))
+    content = path.read_bytes()
+    options = {"source": "npz", "path": str(path)}
+    good, refused = make_batch(options, 4, seed=0), 0
+    # A change of every byte: of the compressed numbers, the names, the sizes, the way of compressing, the flags.
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 9]) + content[place + 1 :])
+        try:
+            np.testing.assert_array_equal(make_batch(options, 4, seed=0).images, good.images)
+        except NaswotError as error:
+            refused += "\n" not in str(error)
+    assert refused > 0.9 * len(content)
+
+
 def test_a_batch_of_one_and_an_unknown_source_are_refused() -> None:
     with pytest.raises(NaswotError, match="at least 2"):
         make_batch({"source": "gaussian"}, 1, seed=0)

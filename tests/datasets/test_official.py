@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
 import os
 import pickle
+import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ import torchvision
 from PIL import Image
 from torchvision.transforms import v2
 
-from naswot_ext.datasets import Batch, make_batch
+from naswot_ext.datasets import Batch, _images, make_batch
 from naswot_ext.datasets._images import NORMALISATIONS
 from naswot_ext.errors import NaswotError
 from tests.datasets.official import (
@@ -27,6 +30,7 @@ from tests.datasets.official import (
     cifar_batch,
     imagenet16_batch,
     python2_pickle,
+    rows,
     write_files,
     write_tar,
 )
@@ -185,6 +189,13 @@ def test_the_halves_of_cifar10_are_those_of_the_split_file(cifar10: dict[str, An
         ("not JSON", "is not the split file of NAS-Bench-201"),
         ('{"train": ["int", ["0"]]}', "KeyError: 'valid'"),
         ('{"train": ["int", ["0"]], "valid": ["int", ["x"]]}', "ValueError"),
+        ('{"train": ["int", [1e999]], "valid": ["int", ["1"]]}', "OverflowError"),
+        ('{"train": ["int", [1' + "0" * 30 + ']], "valid": ["int", ["1"]]}', "OverflowError"),
+        ("[" * 100_000, "RecursionError"),
+        ('{"train": ["int", [0.5, 2]], "valid": ["int", ["1"]]}', "0.5 is no index"),
+        ('{"train": ["int", [2.0, 3]], "valid": ["int", ["1"]]}', "2.0 is no index"),
+        ('{"train": ["int", [true, 2]], "valid": ["int", ["3"]]}', "True is no index"),
+        ('{"train": ["int", "0123"], "valid": ["int", ["4"]]}', "a str where a list"),
         ('{"train": ["int", ["0", "1"]], "valid": ["int", ["1"]]}', "lists an image twice"),
         ('{"train": ["int", ["0", "1"]], "valid": ["int", ["50"]]}', "lists images 0 to 50, but .* holds 50"),
         ('{"train": ["int", ["0", "1"]], "valid": ["int", ["-1"]]}', "lists images -1 to 1"),
@@ -309,8 +320,9 @@ def test_no_augmentation_is_the_same_as_none(cifar10: dict[str, Any]) -> None:
 def test_what_is_no_archive_is_refused(source: str, content: bytes, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "archive.tar.gz"
     path.write_bytes(content)
-    with pytest.raises(NaswotError, match=reason):
+    with pytest.raises(NaswotError, match=reason) as error:
         make_batch({"source": source, "path": str(path)}, 4, seed=0)
+    assert "\n" not in str(error.value)
     with pytest.raises(NaswotError, match="No such file"):
         make_batch({"source": source, "path": str(tmp_path / "none.tar.gz")}, 4, seed=0)
 
@@ -321,12 +333,124 @@ def test_an_archive_that_is_cut_off_is_refused(
     imagenette = write_tar(tmp_path / "imagenette2-160.tgz", imagenette_members)
     for source, path in (("cifar10", Path(cifar10["path"])), ("imagenette2", imagenette)):
         content = path.read_bytes()
-        # Of CIFAR-10, only the batches of the part are read, which are not the last in the archive.
-        most = len(content) - 200 if source == "imagenette2" else 2 * len(content) // 3
-        for kept in (30, len(content) // 2, most):
+        for kept in (30, len(content) // 2, len(content) - 4):
             path.write_bytes(content[:kept])
             with pytest.raises(NaswotError, match=r"is no whole archive .* Fetch it again"):
                 make_batch({"source": source, "path": str(path), "part": "train", "image_size": 8}, 20, seed=0)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "xz"])
+@pytest.mark.parametrize("source", ["cifar10", "imagenette2"])
+def test_a_changed_byte_of_a_compressed_archive_is_never_read_over(
+    source: str, suffix: str, imagenette_members: dict[str, bytes], tmp_path: Path
+) -> None:
+    members = {"cifar10": cifar10_members(PIXELS, LABELS), "imagenette2": imagenette_members}[source]
+    path = write_tar(tmp_path / f"archive.tar.{suffix}", members)
+    options = {"source": source, "path": str(path), "image_size": 8}
+    make_batch(options, 20, seed=0)
+    content = path.read_bytes()
+    # gzip's begins with the name of the file, of which it keeps no checksum, and ends with that of the content.
+    for place in (60, *range(len(content) // 7, len(content), len(content) // 7), len(content) - 6):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(NaswotError) as error:
+            make_batch(options, 20, seed=0)
+        assert "\n" not in str(error.value)
+
+
+def test_pixels_that_only_the_checksum_tells_from_the_right_ones_are_refused(tmp_path: Path) -> None:
+    content = bytearray(write_tar(tmp_path / "i.tar", cifar10_members(PIXELS, LABELS)).read_bytes())
+    # Not compressed, so that nothing but the checksum of gzip can tell.
+    packed = bytearray(gzip.compress(content, 0))
+    place = packed.index(rows(PIXELS[:10])[0].tobytes()[:100])
+    packed[place + 50] ^= 4
+    path = tmp_path / "cifar-10-python.tar.gz"
+    path.write_bytes(packed)
+    with pytest.raises(NaswotError, match=r"is no whole archive \(CRC check failed .* Fetch it again"):
+        make_batch({"source": "cifar10", "path": str(path)}, 20, seed=0)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize("target", ["nowhere", "data_batch_1", "/etc/passwd"])
+def test_links_in_an_archive_are_not_followed(kind: bytes, target: str, tmp_path: Path) -> None:
+    for source, name, reason in (
+        ("cifar10", "c/data_batch_1", "holds no data_batch_1"),
+        ("imagenette2", f"i/train/{WNIDS[0]}/a.JPEG", "holds no images train"),
+    ):
+        path = tmp_path / "links.tgz"
+        with tarfile.open(path, "w:gz") as file:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            file.addfile(member)
+        with pytest.raises(NaswotError, match=reason):
+            make_batch({"source": source, "path": str(path)}, 4, seed=0)
+
+
+def test_a_link_beside_the_file_does_not_take_its_place(
+    imagenette_members: dict[str, bytes], cifar10: dict[str, Any], tmp_path: Path
+) -> None:
+    imagenette = tmp_path / "imagenette.tgz"
+    members = {str(imagenette): imagenette_members, cifar10["path"]: cifar10_members(PIXELS, LABELS)}
+    for source, path in (("imagenette2", str(imagenette)), ("cifar10", cifar10["path"])):
+        write_tar(Path(path), members[path])
+        options = {"source": source, "path": path, "image_size": 8}
+        expected = make_batch(options, 10, seed=0)
+        with tarfile.open(path, "w:gz") as file:
+            for name, content in members[path].items():
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = tarfile.SYMTYPE, "nowhere"
+                file.addfile(member)
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                file.addfile(member, io.BytesIO(content))
+        np.testing.assert_array_equal(make_batch(options, 10, seed=0).images, expected.images)
+
+
+def test_the_order_and_the_prefix_of_the_members_do_not_matter(
+    imagenette_members: dict[str, bytes], cifar10: dict[str, Any], tmp_path: Path
+) -> None:
+    for source, members in (("imagenette2", imagenette_members), ("cifar10", cifar10_members(PIXELS, LABELS))):
+        # As `tar -c .` names them.
+        other = {f"./{name}": content for name, content in reversed(members.items())}
+        batches = [
+            make_batch({"source": source, "path": str(path), "image_size": 8}, 15, seed=0)
+            for path in (write_tar(tmp_path / "a.tgz", members), write_tar(tmp_path / "b.tgz", other))
+        ]
+        np.testing.assert_array_equal(batches[0].images, batches[1].images)
+        np.testing.assert_array_equal(batches[0].labels, batches[1].labels)
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("huge", ["file", "name"])
+def test_an_archive_that_decompresses_to_a_huge_one_is_refused(
+    huge: str, form: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_images, "_LARGEST", 2**20)
+    path = tmp_path / "bomb.tgz"
+    jpeg_name = f"train/{WNIDS[0]}/a.JPEG"
+    with tarfile.open(path, "w:gz", format=form) as file:
+        for name in ("data_batch_1", jpeg_name):
+            member = tarfile.TarInfo(name if huge == "file" else "x/" * 2**24 + name)
+            member.size = 2**25 if huge == "file" else 0
+            file.addfile(member, io.BytesIO(bytes(member.size)))
+    assert path.stat().st_size < 2**18
+    for source in ("cifar10", "imagenette2"):
+        tracemalloc.start()
+        with pytest.raises(NaswotError, match=r"is no whole archive \(it has an entry of 335\d+ bytes, larger"):
+            make_batch({"source": source, "path": str(path)}, 4, seed=0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**24
+
+
+def test_a_size_that_follows_the_header_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_images, "_LARGEST", 2**20)
+    path = tmp_path / "bomb.tgz"
+    with gzip.open(path, "wb") as packed:
+        member = tarfile.TarInfo("data_batch_1")
+        member.pax_headers = {"size": str(2**25)}
+        packed.write(member.tobuf(tarfile.PAX_FORMAT) + bytes(2**25) + bytes(1024))
+    with pytest.raises(NaswotError, match="data_batch_1 has 33554432 bytes, more than any"):
+        make_batch({"source": "cifar10", "path": str(path)}, 4, seed=0)
 
 
 def test_an_archive_of_something_else_is_refused(cifar10: dict[str, Any], tmp_path: Path) -> None:
@@ -351,6 +475,7 @@ def test_an_archive_of_something_else_is_refused(cifar10: dict[str, Any], tmp_pa
         ({"data": np.zeros((2, 3071), np.uint8)}, r"found uint8 \[2, 3071\]"),
         ({"data": np.zeros((2, 3072), np.float32)}, r"found float32 \[2, 3072\]"),
         ({"labels": [1]}, r"'labels' of data_batch_2 .* must be 2 integers.* found int64 \[1\]"),
+        ({"labels": [[1], [1, 2]]}, r"'labels' of data_batch_2 .* must be 2 integers, one an image \(.*inhomogeneous"),
         ({"labels": [0.5, 1.0]}, r"found float64 \[2\]"),
         ({"labels": [0, 10]}, "must be 0 to 9; found 0 to 10"),
         ({"labels": [-1, 1]}, "must be 0 to 9; found -1 to 1"),
@@ -408,7 +533,7 @@ def test_a_hostile_batch_is_refused_by_the_name_of_what_it_asks_for(source: str,
 def test_bytes_in_another_encoding_are_refused(tmp_path: Path) -> None:
     content = b"c_codecs\nencode\n(Vabc\nVzip\ntR."
     path = write_files(tmp_path, {"train": content})
-    with pytest.raises(NaswotError, match="bytes are never written as zip"):
+    with pytest.raises(NaswotError, match="bytes in the encoding 'zip'"):
         make_batch({"source": "cifar100", "path": str(path)}, 4, seed=0)
 
 
