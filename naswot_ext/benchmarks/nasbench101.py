@@ -7,6 +7,8 @@ A TFRecord a training run: JSON [hash, epochs, adjacency, operations, metrics], 
 A cell's index is the place at which the file first names it, which is the order of the official reader. Of the full
 file's runs of 4, 12, 36 and 108 epochs only those of 108 are used, the benchmark's whole training.
 
+`path` is the file, or a folder that holds it under one of those names.
+
 Option `accuracy`: "mean" (default) over a cell's runs, normally three, or "max". "max" takes the highest validation and
 the highest test accuracy each for itself, be they of different runs; the reference code of the paper takes the highest
 test accuracy. The seconds of training are the mean in both cases.
@@ -18,6 +20,7 @@ import binascii
 import json
 import math
 import operator
+import os
 from array import array
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,11 +31,13 @@ import pandas as pd
 
 from naswot_ext.benchmarks import _protobuf, source
 from naswot_ext.benchmarks._tfrecord import records
-from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.errors import NaswotError, shown, unknown
 from naswot_ext.spaces import SearchSpace
 from naswot_ext.spaces.nasbench101 import cell_hash, parse
 
 EPOCHS = 108
+# In a folder, the first of these: what is read of the second is the same, but takes longer.
+FILES = ("nasbench_only108.tfrecord", "nasbench_full.tfrecord")
 # Fields of `ModelMetrics` and of its `EvaluationData`: number and wire type.
 _EVALUATION, _PARAMS = (1, _protobuf.BYTES), (2, _protobuf.VARINT)
 _SECONDS, _VALID, _TEST = ((number, _protobuf.DOUBLE) for number in (2, 4, 5))
@@ -62,13 +67,15 @@ class _Cells:
         try:
             key = bytes.fromhex(recorded)  # less than half of the text's memory
         except ValueError:
-            raise NaswotError(f"{recorded!r} is not the hash of a cell: no hexadecimal digits.") from None
+            raise NaswotError(f"{shown(recorded)} is not the hash of a cell: no hexadecimal digits.") from None
         index = self._index.get(key)
         given = f"{adjacency} {operations}"
         if index is None or given != self.architectures[index]:
             cell = parse(given)
             if self._check and (computed := cell_hash(cell)) != recorded:
-                raise NaswotError(f"the recorded hash is {recorded}, but that of its cell {cell} is {computed}.")
+                raise NaswotError(
+                    f"the recorded hash is {shown(recorded)}, but that of its cell {shown(str(cell))} is {computed!r}."
+                )
             if index is None:
                 self._index[key] = index = len(self.architectures)
                 self.architectures.append(str(cell))
@@ -99,7 +106,7 @@ class _Runs:
 
 def architectures(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     """The cells alone, as `rows` has them; the metrics are not decoded, nor the cells checked against their hashes."""
-    cells = _read(space, options, lambda cell, metrics: None, check=False)
+    cells = _read(space, _file(options["path"]), lambda cell, metrics: None, check=False)
     return pd.DataFrame({"arch_index": np.arange(len(cells)), "arch": cells})
 
 
@@ -109,12 +116,13 @@ def rows(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     accuracy = options.get("accuracy", "mean")
     if accuracy not in ("mean", "max"):
         raise unknown("accuracy of nasbench101", accuracy, ("mean", "max"))
+    path = _file(options["path"])
     runs = _Runs(max if accuracy == "max" else operator.add)
-    cells = _read(space, options, runs.add, check=True)
+    cells = _read(space, path, runs.add, check=True)
     count = np.array(runs.count)
     if len(count) < len(cells) or not count.all():
         cell = cells[int(np.argmin(count)) if len(count) and not count.all() else len(count)]
-        raise NaswotError(f"{options['path']} has no run of {EPOCHS} epochs of the cell {cell}. Fetch the file again.")
+        raise NaswotError(f"{path} has no run of {EPOCHS} epochs of the cell {shown(cell)}. Fetch the file again.")
     percent = 100 / (count if accuracy == "mean" else 1)
     return pd.DataFrame(
         {
@@ -127,17 +135,28 @@ def rows(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
             "train_seconds": np.array(runs.seconds) / count,
             "n_seeds": count,
             "params": np.array(runs.params),
-            "version": Path(options["path"]).stem,
+            "version": path.stem,
         }
     )
 
 
-def _read(space: SearchSpace, options: Mapping[str, Any], use: Callable[[int, str], None], check: bool) -> list[str]:
+def _file(path: str | os.PathLike[str]) -> Path:
+    """The file itself, also where `path` is its folder; raises NaswotError where the folder has none."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in FILES:
+        if (path / name).is_file():
+            return path / name
+    raise NaswotError(f"{path} is a folder without {' or '.join(FILES)}. Give the folder that holds one, or the file.")
+
+
+def _read(space: SearchSpace, path: Path, use: Callable[[int, str], None], check: bool) -> list[str]:
     """All cells of the file; `use` is given (index of the cell, metrics) for each run of 108 epochs."""
     if space.name != "nasbench101":
         raise NaswotError(f"The source nasbench101 holds ground truth of nasbench101, not of {space.name}.")
     cells = _Cells(check)
-    for record in records(options["path"]):
+    for record in records(path):
         try:
             recorded, epochs, adjacency, operations, metrics = _row(record.data)
             cell = cells.index(recorded, adjacency, operations)
@@ -145,7 +164,7 @@ def _read(space: SearchSpace, options: Mapping[str, Any], use: Callable[[int, st
                 use(cell, metrics)
         except NaswotError as error:
             raise NaswotError(
-                f"{options['path']}, record {record.number} (byte {record.offset}): {error} Its checksum is right: "
+                f"{path}, record {record.number} (byte {record.offset}): {error} Its checksum is right: "
                 "this is not NAS-Bench-101's file, or one that was changed."
             ) from None
     return cells.architectures

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -31,13 +33,33 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from naswot_ext.benchmarks import source
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line, shown
 from naswot_ext.files import refuse_stand_in
 from naswot_ext.spaces import SearchSpace
 from naswot_ext.spaces.nds import NetworkDesignSpace
 
 # What is kept of an entry; the rest, mostly curves of the training, goes while the file is read.
 _FIELDS = ("net", "params", "test_ep_top1")
+# Bounds that are far above all that NDS has: of the bytes that an archive's file unpacks to (its largest has some
+# hundreds of millions), and of the parameters of a network.
+_MOST_BYTES = 4 << 30
+_MOST_PARAMS = 10**12
+_CHUNK = 1 << 20
+
+
+# What zipfile raises for archives that lack bytes or have others: wrong offsets are OSError and ValueError; an unknown
+# compression and a password are the last two.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 class _Curve(NamedTuple):
@@ -122,15 +144,32 @@ def _member(path: Path, name: str) -> bytes:
             found = [member for member in archive.namelist() if PurePosixPath(member).name == name]
             if not found:
                 raise NaswotError(f"{path} holds no {name}. Give NDS's data.zip, or the file itself.")
-            return archive.read(_only(found, path, name))
-    # An unknown compression and a password are the last two.
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise NaswotError(f"{path} is not a whole zip archive ({error}). Fetch it again.") from error
+            return _unpacked(archive, _only(found, path, name))
+    except _BROKEN as error:
+        raise NaswotError(f"{path} is not a whole zip archive ({one_line(error)}). Fetch it again.") from error
+
+
+def _unpacked(archive: zipfile.ZipFile, member: str) -> bytes:
+    """The content of a member, which is never more than it says and than `_MOST_BYTES`."""
+    size = archive.getinfo(member).file_size
+    if size > _MOST_BYTES:
+        raise NaswotError(
+            f"{archive.filename}:{one_line(member)} would unpack to {size:,} bytes, and no file of NDS has more than "
+            f"{_MOST_BYTES:,}: this is not NDS's data.zip. Fetch it again."
+        )
+    content = bytearray()
+    with archive.open(member) as file:
+        # At once, a member that says less than it holds would be unpacked as a whole before it is cut.
+        while chunk := file.read(_CHUNK):
+            content += chunk
+    return bytes(content)
 
 
 def _only(found: Sequence[Any], where: Path, name: str) -> Any:
     if len(found) > 1:
-        raise NaswotError(f"{where} holds several {name}: {found[0]}, {found[1]}. Give the right one itself.")
+        raise NaswotError(
+            f"{where} holds several {name}: {one_line(found[0])}, {one_line(found[1])}. Give the right one itself."
+        )
     return found[0]
 
 
@@ -161,7 +200,7 @@ def _trimmed(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _curve(entry: Any) -> _Curve:
     if not isinstance(entry, dict):
-        raise NaswotError(f"it is {str(entry)[:80]!r}; it must be an object with fields.")
+        raise NaswotError(f"it is {shown(entry, 80)}; it must be an object with fields.")
     for name in _FIELDS:
         if name not in entry:
             raise NaswotError(f"it has no field {name!r}. Fetch the file again.")
@@ -170,13 +209,16 @@ def _curve(entry: Any) -> _Curve:
         raise NaswotError("test_ep_top1 must be a list of at least one number.")
     if curve.last is None:
         return curve._replace(last=math.nan)
-    if isinstance(curve.last, bool) or not isinstance(curve.last, (int, float)):
-        raise NaswotError(f"the last of test_ep_top1 is {curve.last!r}; it must be a number.")
-    return curve if math.isfinite(curve.last) else curve._replace(last=math.nan)
+    if isinstance(curve.last, float) and not math.isfinite(curve.last):
+        return curve._replace(last=math.nan)
+    if isinstance(curve.last, bool) or not isinstance(curve.last, (int, float)) or not 0 <= curve.last <= 100:
+        raise NaswotError(f"the last of test_ep_top1 is {shown(curve.last, 80)}; it must be a number from 0 to 100.")
+    return curve
 
 
 def _params(entry: Mapping[str, Any]) -> int:
     params = entry["params"]
-    if isinstance(params, bool) or not isinstance(params, (int, float)) or not math.isfinite(params) or params % 1:
-        raise NaswotError(f"params is {params!r}; it must be a whole number.")
+    is_number = isinstance(params, (int, float)) and not isinstance(params, bool)
+    if not is_number or not 1 <= params <= _MOST_PARAMS or params % 1:
+        raise NaswotError(f"params is {shown(params, 80)}; it must be a whole number from 1 to {_MOST_PARAMS:,}.")
     return int(params)

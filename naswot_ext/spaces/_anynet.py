@@ -5,8 +5,9 @@ linear classifier, initialised as pycls does: convolutions normal by their fan-o
 deviation 0.01.
 
 pycls' own `AnyNet` is not built on: it reads a configuration that is global to the process, and takes the width of a
-group where the NDS files have the number of groups (as pycls did when they were made). A test holds these networks to
-those of pycls 0.1.1.
+group where the NDS files have the number of groups (as pycls did when they were made). The papers' code handed `num_gs`
+to pycls as that width, so its scores of ResNeXt may be of other networks than those that were trained, which are these.
+A test holds these networks to those of pycls 0.1.1.
 """
 
 from __future__ import annotations

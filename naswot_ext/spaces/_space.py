@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.errors import NaswotError, shown, unknown
 
 # No network is that wide or deep; a size by mistake ends in one sentence instead of all memory.
 _LARGEST = 10_000
@@ -66,7 +66,7 @@ class SearchSpace(ABC):
             is_size = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST
             if isinstance(default, int | None) and not is_size and (value is not None or default is not None):
                 raise NaswotError(
-                    f"{option} of {self.name} is {value!r}; it must be a whole number, 1 to {_LARGEST:,}."
+                    f"{option} of {self.name} is {shown(value)}; it must be a whole number, 1 to {_LARGEST:,}."
                 )
         other = copy.copy(self)
         other.network = {**self.network, **options}
@@ -128,7 +128,7 @@ class ListedSpace(SearchSpace):
             self._positions = positions
         found = self._positions.get(self.key(self.canonical(architecture)))
         if found is None:
-            raise NaswotError(f"{architecture} is not among the {len(self)} architectures of {self.name}.")
+            raise NaswotError(f"{shown(architecture)} is not among the {len(self)} architectures of {self.name}.")
         return found
 
     def key(self, architecture: str) -> str:

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import nn
 
-from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.errors import NaswotError, shown, unknown
 from naswot_ext.spaces import SPACES
 from naswot_ext.spaces._prototype import prototyped
 from naswot_ext.spaces._space import ListedSpace
@@ -74,10 +74,10 @@ def _from_json(text: str) -> tuple[str, tuple[str, ...]]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise NaswotError(f"{text!r} is not a NAS-Bench-101 cell: it is broken JSON ({error}).") from None
+        raise NaswotError(f"{shown(text)} is not a NAS-Bench-101 cell: it is broken JSON ({error}).") from None
     for field in ("adjacency", "operations"):
         if field not in fields:
-            raise NaswotError(f'{text!r} is not a NAS-Bench-101 cell: the JSON has no "{field}"; {_FORM}.')
+            raise NaswotError(f'{shown(text)} is not a NAS-Bench-101 cell: the JSON has no "{field}"; {_FORM}.')
     for field in fields:
         if field not in ("adjacency", "operations"):
             raise unknown("key of a NAS-Bench-101 cell", field, ("adjacency", "operations"))
@@ -88,7 +88,7 @@ def _from_json(text: str) -> tuple[str, tuple[str, ...]]:
         operations = [operation.strip() for operation in operations.split(",")]
     if not isinstance(adjacency, str) or not isinstance(operations, list):
         raise NaswotError(
-            f"{text!r} is not a NAS-Bench-101 cell: the adjacency is a square list of lists of 0 and 1, or their "
+            f"{shown(text)} is not a NAS-Bench-101 cell: the adjacency is a square list of lists of 0 and 1, or their "
             "digits row by row; the operations are a list, or separated by commas."
         )
     return adjacency.strip(), tuple(map(str, operations))
@@ -98,22 +98,22 @@ def _checked(architecture: str, digits: str, operations: tuple[str, ...]) -> Cel
     """The cell of a matrix's digits and the operations, if it is one of the space."""
     size = math.isqrt(len(digits))
     if size * size != len(digits) or size < 2 or digits.strip("01"):
-        raise NaswotError(f"{architecture!r} is not a NAS-Bench-101 cell: no square matrix of 0 and 1; {_FORM}.")
+        raise NaswotError(f"{shown(architecture)} is not a NAS-Bench-101 cell: no square matrix of 0 and 1; {_FORM}.")
     if len(operations) != size:
         raise NaswotError(
-            f"{architecture!r} is not a NAS-Bench-101 cell: {size} vertices, but {len(operations)} operations."
+            f"{shown(architecture)} is not a NAS-Bench-101 cell: {size} vertices, but {len(operations)} operations."
         )
     for operation in operations[1:-1]:
         if operation not in OPERATIONS:
             raise unknown("NAS-Bench-101 operation", operation, OPERATIONS)
     if (operations[0], operations[-1]) != ("input", "output"):
         raise NaswotError(
-            f"{architecture!r} is not a NAS-Bench-101 cell: the first operation must be input and the last output, "
-            f"not {operations[0]} and {operations[-1]}."
+            f"{shown(architecture)} is not a NAS-Bench-101 cell: the first operation must be input and the last "
+            f"output, not {shown(operations[0])} and {shown(operations[-1])}."
         )
     if any("1" in digits[row * size : row * size + row + 1] for row in range(size)):
         raise NaswotError(
-            f"{architecture!r} is not a NAS-Bench-101 cell: an edge leads to its own or an earlier vertex. Order "
+            f"{shown(architecture)} is not a NAS-Bench-101 cell: an edge leads to its own or an earlier vertex. Order "
             "the vertices so that the matrix has ones above its diagonal only."
         )
     sources = tuple(tuple(s for s in range(target) if digits[s * size + target] == "1") for target in range(size))
@@ -126,8 +126,8 @@ def _within_limits(pruned: Cell) -> Cell:
     vertices, edges = len(pruned.sources), sum(map(len, pruned.sources))
     if vertices > MAX_VERTICES or edges > MAX_EDGES:
         raise NaswotError(
-            f"{str(pruned)!r} is not a NAS-Bench-101 cell: {vertices} vertices and {edges} edges lie between input and "
-            f"output; at most {MAX_VERTICES} and {MAX_EDGES} may."
+            f"{shown(str(pruned))} is not a NAS-Bench-101 cell: {vertices} vertices and {edges} edges lie between "
+            f"input and output; at most {MAX_VERTICES} and {MAX_EDGES} may."
         )
     return pruned
 
@@ -143,7 +143,7 @@ def prune(cell: Cell) -> Cell:
         if vertex in needed:
             needed.update(source for source in sources[vertex] if reached[source])
     if not reached[last]:
-        raise NaswotError(f"{str(cell)!r} is not a NAS-Bench-101 cell: no way leads from the input to the output.")
+        raise NaswotError(f"{shown(str(cell))} is not a NAS-Bench-101 cell: no way leads from the input to the output.")
     if len(needed) == last + 1:
         return cell
     kept = sorted(needed)
@@ -347,7 +347,7 @@ class NasBench101(ListedSpace):
         sharing = sum(source != 0 for source in cell.sources[-1])
         if self.network["stem_channels"] < sharing:
             raise NaswotError(
-                f"{sharing} vertices of {architecture} share the output's channels, but stem_channels is "
+                f"{sharing} vertices of {shown(architecture)} share the output's channels, but stem_channels is "
                 f"{self.network['stem_channels']}. Give at least {sharing}; the papers' scores used 16."
             )
         return Network(cell, **self.network, num_classes=num_classes)

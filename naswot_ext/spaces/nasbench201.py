@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.errors import NaswotError, shown, unknown
 from naswot_ext.fused import Fusable
 from naswot_ext.spaces import SPACES
 from naswot_ext.spaces._prototype import prototyped
@@ -39,7 +39,7 @@ def parse(architecture: str) -> tuple[str, ...]:
     match = _FORM.fullmatch(architecture.strip())
     if match is None:
         raise NaswotError(
-            f"{architecture!r} is not a NAS-Bench-201 architecture. Its form is "
+            f"{shown(architecture)} is not a NAS-Bench-201 architecture. Its form is "
             "|op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of: " + ", ".join(OPERATIONS) + "."
         )
     for operation in match.groups():

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, shown
 from naswot_ext.fused import Fusable
 from naswot_ext.spaces import SPACES
 from naswot_ext.spaces._prototype import prototyped
@@ -32,9 +32,8 @@ def parse_widths(architecture: str) -> tuple[int, ...]:
     widths = tuple(map(int, match.groups())) if match else ()
     if not match or any(width not in WIDTHS for width in widths):
         raise NaswotError(
-            f"{architecture!r} is not an architecture of nats-sss. Its form is 8:8:8:8:16, five channel counts out of "
-            + ", ".join(map(str, WIDTHS))
-            + "."
+            f"{shown(architecture)} is not an architecture of nats-sss. Its form is 8:8:8:8:16, five channel counts "
+            f"out of {', '.join(map(str, WIDTHS))}."
         )
     return widths
 

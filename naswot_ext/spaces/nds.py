@@ -4,6 +4,8 @@ Thousands of networks of each were drawn at random and trained on CIFAR-10, and 
 (Radosavovic, Johnson, Xie, Lo & Dollar, "On Network Design Spaces for Visual Recognition", ICCV 2019). Which networks,
 and their order, stand in the files. The string form is the `net` of a file's entry as compact JSON with sorted fields.
 
+Networks of cells have the options `width` and `depth`, of genotypes that come without.
+
 `stem` and `stem_channels` are of ResNet, ResNeXt and Vanilla. The papers' code scored these with stems of 12 channels
 of its own (`reference`): 7x7 of stride 2 and max pooling for ResNet and ResNeXt, 3x3 of stride 2 for Vanilla, also on
 32x32 images, and all recorded stages after it. `trained` is the stem that they were trained with: on CIFAR-10 the
@@ -16,11 +18,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import nn
 
-from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.errors import NaswotError, shown, unknown
 from naswot_ext.spaces import SPACES, ListedSpace, _anynet, _nds_cells, _nds_text
 from naswot_ext.spaces._anynet import BASIC, BOTTLENECK, VANILLA, AnyNet, Stage
 from naswot_ext.spaces._nds_cells import Cell, CellNet
@@ -129,8 +131,6 @@ STEMS = ("reference", "trained")
 class NetworkDesignSpace(ListedSpace):
     """What the spaces share. `file` is the name of the JSON file of the space in the download."""
 
-    NETWORK: ClassVar[Mapping[str, Any]] = {"width": None, "depth": None, "stem_channels": 12, "stem": "reference"}
-
     def __init__(self, paper: str, variant: str = "") -> None:
         super().__init__()
         self.imagenet = variant == "_in"
@@ -173,8 +173,7 @@ class NetworkDesignSpace(ListedSpace):
         try:
             return self._read(_nds_text.load(architecture))
         except NaswotError as error:
-            shown = architecture if len(architecture) <= 160 else architecture[:157] + "..."
-            raise NaswotError(f"{shown!r} is not an architecture of {self.name}: {error}") from None
+            raise NaswotError(f"{shown(architecture)} is not an architecture of {self.name}: {error}") from None
 
 
 class CellSpace(NetworkDesignSpace):
@@ -184,6 +183,7 @@ class CellSpace(NetworkDesignSpace):
     cell concatenates the nodes that none reads, it does so after the edit as well; otherwise the same nodes as before.
     """
 
+    NETWORK: ClassVar[Mapping[str, Any]] = {"width": None, "depth": None}
     WITH_AUXILIARY, WITHOUT_AUXILIARY = "with the auxiliary head where aux is true", "without the auxiliary head"
 
     def __init__(self, paper: str, variant: str = "") -> None:
@@ -242,9 +242,10 @@ class AnyNetSpace(NetworkDesignSpace):
 
     A neighbour has one number of one stage, its depth, width, bot_mul or num_gs, moved to the next step below or above
     of those in `_STEPS`, the nearest ones where it is none of them; what has no whole groups is left out. A stage that
-    records the stem is not edited.
+    records the stem is not edited, and no edit makes one: there would be no way back.
     """
 
+    NETWORK: ClassVar[Mapping[str, Any]] = {"stem_channels": 12, "stem": "reference"}
     # Parameters do not show a stem's stride or pooling, so two kinds of stems and the usual widths are all there is.
     _OTHER_STEMS: ClassVar[Mapping[str, tuple[str, int]]] = {
         f"with a {size} stem of {width} channels before all stages": (kind, width)
@@ -257,10 +258,14 @@ class AnyNetSpace(NetworkDesignSpace):
         super().__init__(paper, variant)
         self.block = BLOCKS[paper]
 
+    def with_network(self, **options: Any) -> Self:
+        other = super().with_network(**options)
+        if other.network["stem"] not in STEMS:
+            raise unknown(f"stem of {self.name}", other.network["stem"], STEMS)
+        return other
+
     def build(self, architecture: str, num_classes: int = 1) -> nn.Module:
         net = self._parse(architecture)
-        if self.network["stem"] not in STEMS:
-            raise unknown("stem", self.network["stem"], STEMS)
         if self.network["stem"] == "trained":
             net, stem, width = self._as_trained(net)
         else:
@@ -281,9 +286,10 @@ class AnyNetSpace(NetworkDesignSpace):
                 below, above = [step for step in steps if step < now], [step for step in steps if step > now]
                 for step in (*below[-1:], *above[:1]):
                     edited = stage._replace(**{field: step})
-                    if edited.bottleneck and edited.bottleneck % edited.num_gs == 0:
-                        stages = (*net.stages[:position], edited, *net.stages[position + 1 :])
-                        found.append(self._text(AnyNet(net.block, stages)))
+                    neighbour = AnyNet(net.block, (*net.stages[:position], edited, *net.stages[position + 1 :]))
+                    has_groups = edited.bottleneck and edited.bottleneck % edited.num_gs == 0
+                    if has_groups and self._records_stem(neighbour) == self._records_stem(net):
+                        found.append(self._text(neighbour))
         return found
 
     def parameter_rules(self) -> Sequence[str]:

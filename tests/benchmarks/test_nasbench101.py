@@ -260,6 +260,8 @@ def without(number: int) -> bytes:
 
 
 ROW = json.loads(row())
+# The input feeds the output; nothing feeds 348 vertices between.
+LONG = f"{'0' * 349}1{'0' * 350 * 349} input,{'maxpool3x3,' * 348}output"
 
 
 @pytest.mark.parametrize(
@@ -273,8 +275,14 @@ ROW = json.loads(row())
         (json.dumps([ROW[0], "108", *ROW[2:]]).encode(), r"the JSON is not \[hash"),
         (json.dumps([*ROW[:4], None]).encode(), r"the JSON is not \[hash"),
         (row(name="z" * 32), "is not the hash of a cell"),
-        (row(name="0" * 32), f"the recorded hash is {'0' * 32}, but that of its cell {CELL} is {ROW[0]}"),
+        (row(name="0" * 32), f"the recorded hash is '{'0' * 32}', but that of its cell '{CELL}' is '{ROW[0]}'"),
         (row(name=cell_hash(parse(OTHER))), "the recorded hash is"),
+        # Far more than a message should repeat, and more than one line.
+        (row(name="z\n" * 10**6), "is not the hash of a cell"),
+        (row(name="00\n" * 10**6), r"the recorded hash is '00\\n00"),
+        (row(LONG, name="0" * 32), f"that of its cell '{LONG[:100]}"),
+        (json.dumps([*ROW[:3], ROW[3].replace("in", "i\nn", 1), ROW[4]]).encode(), r"not 'i\\nnput' and 'output'"),
+        (json.dumps([*ROW[:3], "x" * 10**6, ROW[4]]).encode(), "4 vertices, but 1 operations"),
         (json.dumps([ROW[0], 108, "0110", *ROW[3:]]).encode(), "2 vertices, but 4 operations"),
         (json.dumps([*ROW[:3], ROW[3].replace("max", "min"), ROW[4]]).encode(), "Did you mean 'maxpool3x3'"),
         (row(message="====="), "the metrics cannot be decoded"),
@@ -310,12 +318,13 @@ def test_a_record_that_is_not_the_benchmarks_is_refused_by_number_and_byte(
     with pytest.raises(NaswotError, match=f"{at}.*{reason}") as error:
         convert(path)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
 
 
 @pytest.mark.parametrize("cells", [[OTHER, CELL], [CELL, OTHER]])
 def test_a_cell_without_a_whole_training_is_an_error(cells: list[str], tmp_path: Path) -> None:
     path = write(tmp_path, [row(cell, epochs=12 if cell == CELL else 108) for cell in cells])
-    with pytest.raises(NaswotError, match=f"has no run of 108 epochs of the cell {CELL}"):
+    with pytest.raises(NaswotError, match=f"has no run of 108 epochs of the cell '{CELL}'"):
         convert(path)
 
 
@@ -334,6 +343,23 @@ def test_what_stands_in_the_files_place_is_named(content: bytes | None, reason: 
         path.write_bytes(content)
     with pytest.raises(NaswotError, match=reason):
         convert(path)
+
+
+def test_the_files_folder_is_read_and_one_without_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "other.tfrecord").write_bytes(b"")
+    with pytest.raises(NaswotError) as error:
+        convert(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path} is a folder without nasbench_only108.tfrecord or nasbench_full.tfrecord. Give the folder that "
+        "holds one, or the file."
+    )
+    write(tmp_path, [row(CELL)], "nasbench_full.tfrecord")
+    full = convert(tmp_path)
+    assert (full["arch"].tolist(), full["version"].tolist()) == ([CELL], ["nasbench_full"])
+    only = write(tmp_path, [row(OTHER)])
+    pd.testing.assert_frame_equal(convert(tmp_path), convert(only))
+    listed = benchmarks.architectures("nasbench101", {"source": "nasbench101", "path": str(tmp_path)})
+    assert listed["arch"].tolist() == [OTHER]
 
 
 def test_another_space_and_another_accuracy_are_refused(tmp_path: Path) -> None:

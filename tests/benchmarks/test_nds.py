@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import struct
+import tracemalloc
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +17,7 @@ import pandas as pd
 import pytest
 
 from naswot_ext import benchmarks
+from naswot_ext.benchmarks import nds
 from naswot_ext.errors import NaswotError
 from naswot_ext.spaces import open_space
 from naswot_ext.spaces.nds import NetworkDesignSpace
@@ -42,7 +46,7 @@ def space(name: str, **network: Any) -> NetworkDesignSpace:
 
 def parameters(name: str, net: dict[str, Any]) -> int:
     """Of the network as trained, without an auxiliary head."""
-    owner = space(name, stem="trained")
+    owner = space(name, stem="trained") if "block_type" in net else space(name)
     return sum(p.numel() for p in owner.build(json.dumps(net), owner.trained_classes).parameters())
 
 
@@ -256,7 +260,7 @@ def entry_without(field: str) -> list[dict[str, Any]]:
         ({"top": {}, "mid": []}, "neither a list of entries nor"),
         ([], "has no entries"),
         ({"top": [], "mid": []}, "has no entries"),
-        ([3], "entry 0 .*: it is '3'; it must be an object"),
+        ([3], "entry 0 .*: it is 3; it must be an object"),
         (entry_without("net"), "entry 1 .*: it has no field 'net'"),
         (entry_without("params"), "entry 1 .*: it has no field 'params'"),
         (entry_without("test_ep_top1"), "entry 1 .*: it has no field 'test_ep_top1'"),
@@ -264,6 +268,25 @@ def entry_without(field: str) -> list[dict[str, Any]]:
         ([entry(cells()[0], 1, [5.0]) | {"test_ep_top1": []}], "test_ep_top1 must be a list of at least one"),
         ([entry(cells()[0], 1, [5.0]) | {"test_ep_top1": 5.0}], "test_ep_top1 must be a list of at least one"),
         ([entry(cells()[0], 1, [5.0]) | {"test_ep_top1": ["5"]}], "the last of test_ep_top1 is '5'"),
+        # Of such numbers floats and torch make errors of their own.
+        (
+            [entry(cells()[0], 1, [5.0]) | {"params": 10**400}],
+            "entry 0 .*: params is 10+\\.\\.\\.; .* from 1 to 1,000,000",
+        ),
+        ([entry(cells()[0], 1, [5.0]) | {"params": 1e300}], r"entry 0 .*: params is 1e\+300; it must be a whole"),
+        ([entry(cells()[0], 1, [5.0]) | {"params": math.inf}], "entry 0 .*: params is inf; it must be a whole"),
+        ([entry(cells()[0], 1, [5.0]) | {"params": 0}], "entry 0 .*: params is 0; it must be a whole"),
+        ([entry(cells()[0], 1, [5.0]) | {"params": "x" * 10**6}], "entry 0 .*: params is 'xxx"),
+        (
+            [entry(cells()[0], 1, [5.0]), entry(cells()[0], 1, [10**400])],
+            "entry 1 .*test_ep_top1 is 10+.*from 0 to 100",
+        ),
+        ([entry(cells()[0], 1, [5.0]) | {"test_ep_top1": ["x" * 10**6]}], "the last of test_ep_top1 is 'xxx"),
+        ([entry(cells()[0], 1, [150.0])], "entry 0 .*: the last of test_ep_top1 is 150.0; .* from 0 to 100"),
+        ([entry(cells()[0], 1, [-0.5])], "entry 0 .*: the last of test_ep_top1 is -0.5; .* from 0 to 100"),
+        (["x" * 10**6], "entry 0 .*: it is 'xxx.*; it must be an object"),
+        ([entry(cells()[0] | {"width": 10**30}, 1, [5.0])], "entry 0 .*: width is 10+; .* from 1 to 100000"),
+        ([entry(cells()[0] | {"depth": 10**30}, 1, [5.0])], "entry 0 .*: depth is 10+; .* from 1 to 1000"),
         ([entry({"genotype": {}}, 1, [5.0])], "entry 0 .*: no architecture of nds-enas: it has no field 'normal'"),
         ([entry(RESNET, 1, [5.0])], "entry 0 .*: no architecture of nds-enas: it has no field 'genotype'"),
         ([entry(cells()[0], 1, [5.0]) | {"net": None}], "entry 0 .*: no architecture of nds-enas: net is None"),
@@ -277,6 +300,7 @@ def test_what_is_no_file_of_nds_is_one_clear_error(content: Any, reason: str, tm
         convert(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
 
 
 def archive(path: Path, members: dict[str, bytes]) -> bytes:
@@ -303,6 +327,50 @@ def test_a_broken_or_wrong_archive_is_one_clear_error(tmp_path: Path) -> None:
         convert(path)
     archive(path, {"a/ENAS.json": b'[{"net": '})
     with pytest.raises(NaswotError, match=r"data\.zip:ENAS\.json is no whole JSON file"):
+        convert(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_lacks_bytes_anywhere_is_one_clear_error(compression: int, tmp_path: Path) -> None:
+    path = tmp_path / "data.zip"
+    content = json.dumps(entries("nds-enas", cells()[:1])).encode()
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("nds_data/ENAS.json", content)
+        file.writestr("nds_data/DARTS.json", b"[]")
+    whole, good = path.read_bytes(), convert(path).drop(columns="version")
+    messages = []
+    for start in range(0, len(whole), len(whole) // 150):
+        for size in (1, 20, len(whole) // 3):
+            path.write_bytes(whole[:start] + whole[start + size :])
+            try:
+                table = convert(path)
+            except NaswotError as error:
+                messages.append(str(error))
+            else:  # nothing that is read was cut off
+                pd.testing.assert_frame_equal(table.drop(columns="version"), good)
+    assert len(messages) > 400
+    assert all(str(path) in message and "\n" not in message for message in messages)
+
+
+def test_an_archives_file_never_unpacks_to_more_than_there_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data.zip"
+    size = 100_000_000
+    archive(path, {"ENAS.json": b" " * size})
+    # What it says is wrong, and it must not be unpacked to find that out.
+    path.write_bytes(path.read_bytes().replace(struct.pack("<I", size), struct.pack("<I", 1000)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(NaswotError, match=r"data\.zip is not a whole zip archive"):
+            convert(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
+    archive(path, {"a/ENAS.json": b" " * 5001})
+    monkeypatch.setattr(nds, "_MOST_BYTES", 5000)
+    with pytest.raises(NaswotError, match=r"data\.zip:a/ENAS\.json would unpack to 5,001 bytes, .* more than 5,000"):
         convert(path)
 
 

@@ -273,10 +273,13 @@ def test_mutations_are_uniform_among_the_neighbours_and_can_grow_and_shrink_a_ce
     assert drawn.between(130, 270).all()
 
 
+def chain_of(vertices: int) -> str:
+    return "".join("1" if column == row + 1 else "0" for row in range(vertices) for column in range(vertices))
+
+
 def refusals() -> list[tuple[str, str]]:
     cell = "010001000 input,conv3x3-bn-relu,output"
     complete = "".join("1" if column > row else "0" for row in range(5) for column in range(5))
-    chain = "".join("1" if column == row + 1 else "0" for row in range(8) for column in range(8))
     return [
         ("  ", "no square matrix of 0 and 1"),
         ("nonsense", "no square matrix of 0 and 1; a form of this space is"),
@@ -285,12 +288,12 @@ def refusals() -> list[tuple[str, str]]:
         (cell.replace("input,", ""), "3 vertices, but 2 operations"),
         (cell.split()[0], "3 vertices, but 1 operations"),
         (cell.replace("conv3x3", "conv5x5"), "Unknown NAS-Bench-101 operation 'conv5x5-bn-relu'. Did you mean 'conv"),
-        (cell.replace("input", "output"), "the first operation must be input and the last output, not output and"),
+        (cell.replace("input", "output"), "the first operation must be input and the last output, not 'output' and"),
         (cell.replace("010001000", "010101000"), "an edge leads to its own or an earlier vertex"),
         (cell.replace("010001000", "010011000"), "an edge leads to its own or an earlier vertex"),
         (cell.replace("010001000", "010000000"), "no way leads from the input to the output"),
         (f"{complete} input,maxpool3x3,maxpool3x3,maxpool3x3,output", "5 vertices and 10 edges lie between"),
-        (f"{chain} input,{'maxpool3x3,' * 6}output", "8 vertices and 7 edges lie between"),
+        (f"{chain_of(8)} input,{'maxpool3x3,' * 6}output", "8 vertices and 7 edges lie between"),
         ('{"adjacency": [[0, 1], [0, 0]]}', 'the JSON has no "operations"'),
         ('{"operations": "input,output"}', 'the JSON has no "adjacency"'),
         ('{"adjacency": "0100", "operations": "input,output", "hash": ""}', "Unknown key of a NAS-Bench-101 cell"),
@@ -299,6 +302,20 @@ def refusals() -> list[tuple[str, str]]:
         ('{"adjacency": 1, "operations": "input,output"}', "a square list of lists"),
         ('{"adjacency": "0100", "operations": {}}', "the operations are a list"),
         ('{"adjacency": "0100", ', "broken JSON"),
+        ('{"adjacency": "0100", "operations": ["in\\nput", "output"]}', r"not 'in\\nput' and 'output'"),
+        # Far more than a message should repeat.
+        ("1" * 10**6 + " input,output", "2 operations"),
+        ("01" * 10**5, "no square matrix"),
+        ("0100 " + "x" * 10**6, "2 vertices, but 1 operations"),
+        (cell.replace("conv3x3", "conv3x3" * 10**5), "Unknown NAS-Bench-101 operation"),
+        ("0100 " + "x" * 10**6 + ",output", "not 'xxx.* and 'output'"),
+        ("0100 output," + "x" * 10**6, "not 'output' and 'xxx"),
+        (f"{'0' * 350**2} input,{'maxpool3x3,' * 348}output", "no way leads"),
+        (f"{'1' * 350**2} input,{'maxpool3x3,' * 348}output", "an edge leads to its own"),
+        (f"{chain_of(350)} input,{'maxpool3x3,' * 348}output", "350 vertices and 349 edges lie between"),
+        ('{"adjacency": "' + "1" * 10**6 + '"}', 'the JSON has no "operations"'),
+        ('{"adjacency": "' + "1" * 10**6, "broken JSON"),
+        ('{"adjacency": 1, "operations": "' + "x" * 10**6 + '"}', "a square list of lists"),
     ]
 
 
@@ -307,6 +324,7 @@ def test_what_is_no_cell_of_the_space_is_refused_with_the_reason(architecture: s
     with pytest.raises(NaswotError, match=reason) as error:
         SPACE.canonical(architecture)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 800
 
 
 def test_an_index_or_a_cell_outside_the_listing_is_refused() -> None:

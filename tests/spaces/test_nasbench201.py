@@ -70,11 +70,15 @@ def test_the_classifier_has_the_classes_asked_for_and_sizes_follow_the_skeleton(
         ("nonsense", "is not a NAS-Bench-201 architecture"),
         (ALL_NONE.replace("none~0|+|none~0", "nor_conv_5x5~0|+|none~0", 1), "Did you mean 'nor_conv_"),
         (ALL_NONE + "+|none~0|", "is not a NAS-Bench-201 architecture"),
+        ("x\n" * 10**6, "is not a NAS-Bench-201 architecture"),
+        (ALL_NONE.replace("none", "none" * 10**5, 1), "Unknown NAS-Bench-201 operation"),
     ],
 )
 def test_an_architecture_outside_the_space_is_refused(architecture: str, reason: str) -> None:
-    with pytest.raises(NaswotError, match=reason):
+    with pytest.raises(NaswotError, match=reason) as error:
         SPACE.index(architecture)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("index", [-1, 15_625])

@@ -77,11 +77,15 @@ def test_the_classifier_has_the_classes_asked_for_and_a_string_form_is_made_cano
     assert SPACE.canonical(" 8:08:16:8:64 ") == "8:8:16:8:64"
 
 
-@pytest.mark.parametrize("architecture", ["8:8:8:8", "8:8:8:8:12", "8:8:8:8:72", "8:8:8:8:0", "8:8:8:8:-8", "", "a"])
+@pytest.mark.parametrize(
+    "architecture", ["8:8:8:8", "8:8:8:8:12", "8:8:8:8:72", "8:8:8:8:0", "8:8:8:8:-8", "", "a", "8:\n" * 10**6]
+)
 def test_an_architecture_outside_the_space_is_refused(architecture: str) -> None:
     for ask in (SPACE.index, SPACE.canonical, SPACE.build, SPACE.neighbours):
-        with pytest.raises(NaswotError, match="is not an architecture of nats-sss"):
+        with pytest.raises(NaswotError, match="is not an architecture of nats-sss") as error:
             ask(architecture)
+        assert len(str(error.value)) < 400
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("index", [-1, 32_768])

@@ -16,7 +16,7 @@ import naswot_ext
 from naswot_ext.activation import count_units
 from naswot_ext.errors import NaswotError
 from naswot_ext.spaces import SPACES, _nds_cells
-from naswot_ext.spaces.nds import MEMBERS, OPERATIONS, AnyNetSpace, CellSpace, NetworkDesignSpace
+from naswot_ext.spaces.nds import BLOCKS, MEMBERS, OPERATIONS, AnyNetSpace, CellSpace, NetworkDesignSpace
 from tests.activation.test_fused import from_plain
 from tests.spaces.golden import Fact, facts
 
@@ -66,7 +66,8 @@ def parameters(network: nn.Module) -> int:
 @pytest.mark.parametrize("fact", GOLDEN, ids=named)
 def test_the_parameters_counted_from_the_parts_are_those_of_the_built_network(fact: Fact) -> None:
     owner, architecture = golden(fact)
-    built = owner.with_network(stem="trained").build(architecture, owner.trained_classes)
+    as_trained = owner.with_network(stem="trained") if isinstance(owner, AnyNetSpace) else owner
+    built = as_trained.build(architecture, owner.trained_classes)
     assert owner.trained_parameters(owner.canonical(architecture), owner.parameter_rules()[0]) == parameters(built)
 
 
@@ -242,6 +243,26 @@ def test_an_edit_whose_groups_do_not_divide_the_bottleneck_is_left_out() -> None
     }
 
 
+def on_the_grid(paper: str) -> list[dict[str, Any]]:
+    """Four stages of which the first are one edit away from those that record a stem, and their neighbours are not."""
+    net = {"block_type": BLOCKS[paper], "ds": [2, 2, 1, 2], "ws": [64, 64, 128, 256], "ss": [1, 1, 2, 2]}
+    if net["block_type"] == "res_bottleneck_block":
+        net |= {"bot_muls": [0.5, 0.25, 0.5, 0.5], "num_gs": [1, 2, 2, 4]}
+    else:
+        net["ws"] = [16, 24, 120, 256]
+    return [net, net | {"ds": [1, 2, 1, 2]}, net | {"ss": [2, 1, 2, 2]}]
+
+
+@pytest.mark.parametrize("name", [name for name in MEMBERS if isinstance(SPACES.get(name), AnyNetSpace)])
+def test_every_neighbour_of_stages_has_a_way_back(name: str) -> None:
+    owner = space(name)
+    for net in on_the_grid(owner.paper):
+        canonical = owner.canonical(json.dumps(net))
+        neighbours = owner.neighbours(canonical)
+        assert len(neighbours) >= 10
+        assert [neighbour for neighbour in neighbours if canonical not in owner.neighbours(neighbour)] == []
+
+
 def pycls_network(net: dict[str, Any], stem: str, width: int, classes: int) -> nn.Module:
     anynet = pytest.importorskip("pycls.models.anynet", reason="pycls is not installed")
     arguments: dict[str, Any] = {"bms": [], "gws": []}
@@ -390,7 +411,7 @@ NORMAL = NASNET["genotype"]["normal"]
         ("nds-nasnet", {}, "no field 'genotype'"),
         ("nds-nasnet", RESNET, "no field 'genotype'"),
         ("nds-nasnet", without(NASNET, "width"), "no field 'width'"),
-        ("nds-nasnet", NASNET | {"width": 0}, "width is 0; it must be a whole number of at least 1"),
+        ("nds-nasnet", NASNET | {"width": 0}, "width is 0; it must be a whole number from 1 to 100000"),
         ("nds-nasnet", NASNET | {"depth": 7.5}, "depth is 7.5"),
         ("nds-nasnet", NASNET | {"depth": "8"}, "depth is '8'"),
         ("nds-nasnet", NASNET | {"depth": True}, "depth is True"),
@@ -421,7 +442,7 @@ NORMAL = NASNET["genotype"]["normal"]
         ("nds-resnet", without(RESNET, "ss"), "no field 'ss'"),
         ("nds-resnet", RESNET | {"ds": [1, 2, 3]}, "ws has 4 stages and ds 3"),
         ("nds-resnet", {name: v if name == "block_type" else [] for name, v in RESNET.items()}, "at least one"),
-        ("nds-resnet", RESNET | {"ws": [16, 24, -8, 40]}, r"ws\[2\] is -8; it must be a whole number of at least 1"),
+        ("nds-resnet", RESNET | {"ws": [16, 24, -8, 40]}, r"ws\[2\] is -8; it must be a whole number from 1 to 100000"),
         ("nds-resnet", RESNET | {"ws": 16}, "ws is 16; it must be a list"),
         ("nds-resnet", RESNET | {"se_r": 0.25}, "se_r is 0.25, which this builder does not know"),
         ("nds-resnet", RESNET | {"num_gs": [1, 1, 2, 1]}, "leave them out for res_basic_block"),
@@ -430,6 +451,23 @@ NORMAL = NASNET["genotype"]["normal"]
         ("nds-resnext-a", RESNEXT | {"bot_muls": [0.0, 0.0, 1, 1]}, r"bot_muls\[1\] is 0.0, which leaves no channel"),
         ("nds-resnext-a", RESNEXT | {"bot_muls": [0.0, -1, 1, 1]}, r"bot_muls\[1\] is -1; it must be a number"),
         ("nds-resnext-a", RESNEXT | {"bot_muls": [0.0, "1", 1, 1]}, r"bot_muls\[1\] is '1'; it must be a number"),
+        # Numbers that no network has, of which floats and torch make errors of their own.
+        ("nds-nasnet", NASNET | {"width": 10**30}, "width is 10+; .* from 1 to 100000"),
+        ("nds-nasnet", NASNET | {"depth": 10**6}, "depth is 1000000; .* from 1 to 1000"),
+        ("nds-darts", f"Genotype(genotype=0x{'f' * 5000})", "genotype is int too long to show; it must be an"),
+        ("nds-resnet", RESNET | {"ws": [16, 24, 24, 10**400]}, r"ws\[3\] is 10+\.\.\.; .* from 1 to 100000"),
+        ("nds-resnet", RESNET | {"ds": [1, 2, 3, 10**6]}, r"ds\[3\] is 1000000; .* from 1 to 1000"),
+        ("nds-resnet", RESNET | {"ss": [1, 1, 2, 10**30]}, r"ss\[3\] is 10+; .* from 1 to 1000"),
+        ("nds-resnet", {n: v if n == "block_type" else [1] * 10**4 for n, v in RESNET.items()}, "at most 100"),
+        ("nds-resnext-a", RESNEXT | {"num_gs": [1, 10**30, 1, 2]}, r"num_gs\[1\] is 10+; .* from 1 to 100000"),
+        ("nds-resnext-a", RESNEXT | {"ws": [16, 10**400, 64, 64]}, r"ws\[1\] is 10+\.\.\.; .* from 1 to 100000"),
+        ("nds-resnext-a", RESNEXT | {"bot_muls": [0.0, 1e308, 1, 1]}, r"bot_muls\[1\] is 1e\+308; .* at most 1000"),
+        ("nds-resnext-a", RESNEXT | {"bot_muls": [0.0, 10**400, 1, 1]}, r"bot_muls\[1\] is 10+\.\.\.; .* at most 1000"),
+        (
+            "nds-resnext-a",
+            RESNEXT | {"ws": [16, 10**5, 64, 64], "bot_muls": [0.0, 999, 1, 1]},
+            r"bot_muls\[1\] is 999, which makes 99900000 channels of 100000; at most 100000",
+        ),
     ],
 )
 def test_an_architecture_outside_the_space_is_refused(name: str, architecture: Any, reason: str) -> None:
@@ -443,7 +481,21 @@ def test_an_architecture_outside_the_space_is_refused(name: str, architecture: A
 
 def test_an_unknown_stem_is_refused() -> None:
     with pytest.raises(NaswotError, match="Did you mean 'trained'"):
-        space("nds-resnet", stem="traned").build(json.dumps(RESNET))
+        space("nds-resnet", stem="traned")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "known"),
+    [
+        ("nds-darts", {"stem": "trained"}, "Known: depth, width"),
+        ("nds-pnas-in", {"stem_channels": 64}, "Known: depth, width"),
+        ("nds-vanilla", {"width": 16}, "Known: stem, stem_channels"),
+        ("nds-resnext-b-in", {"depth": 8}, "Known: stem, stem_channels"),
+    ],
+)
+def test_a_network_option_of_the_other_spaces_is_refused(name: str, options: dict[str, Any], known: str) -> None:
+    with pytest.raises(NaswotError, match=f"Unknown network option of {name} '{next(iter(options))}'.*{known}"):
+        space(name, **options)
 
 
 def test_a_space_without_its_file_says_where_architectures_are() -> None:
