@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line
 
 _CODES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 
@@ -136,12 +137,18 @@ def load(file: BinaryIO, what: str, admitted: Mapping[tuple[str, str], Any], enc
     `what` names the file in errors. Raises NaswotError, naming the class, where it asks for another one, and where
     it is no whole pickle.
     """
-    try:
+    with whole(what):
         return _Unpickler(file, what, admitted, encoding).load()
-    # A broken pickle can raise nearly anything; a refused class is told as it is.
+
+
+@contextmanager
+def whole(what: str) -> Iterator[None]:
+    """Raise NaswotError, naming the file `what`, for whatever a broken pickle raises, which can be nearly anything."""
+    try:
+        yield
     except NaswotError:
-        raise
+        raise  # a refused class is told as it is
     except Exception as error:
         raise NaswotError(
-            f"{what} is broken: it cannot be unpickled ({type(error).__name__}: {error}). Fetch it again."
+            f"{what} is broken: it cannot be unpickled ({type(error).__name__}: {one_line(error)}). Fetch it again."
         ) from error

@@ -278,14 +278,8 @@ def read(
     is raised.
     """
     unpickler = _Unpickler(file, file.tell(), what, admitted, is_record, use)
-    try:
+    with pickles.whole(what):
         unpickler.run()
         result = unpickler.stack.pop()
-    except NaswotError:
-        raise
-    except Exception as error:
-        raise NaswotError(
-            f"{what} is broken: it cannot be unpickled ({type(error).__name__}: {error}). Fetch it again."
-        ) from error
     file.seek(unpickler._buffer.tell())
     return result
