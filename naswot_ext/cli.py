@@ -135,7 +135,7 @@ def describe(
     if isinstance(opened, ListedSpace):
         default = Path("results/architectures", f"{space}.parquet")
         if listing or default.is_file():
-            opened = opened.with_listing(read_listing(listing or default))
+            opened = opened.with_listing(read_listing(listing or default, space))
     elif listing:
         raise NaswotError(f"{space} numbers its own architectures: leave out --listing.")
     facts = describe(

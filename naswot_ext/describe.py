@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from naswot_ext.activation import count_units, score
 from naswot_ext.errors import NaswotError
 from naswot_ext.forward import read_device
-from naswot_ext.provenance import read_table
+from naswot_ext.provenance import read_provenance, read_table
 from naswot_ext.proxies import PROXIES, SHAPE_BATCH, Images
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SearchSpace
@@ -88,15 +89,21 @@ def describe(
     return facts | ({"singular": inits - len(finite)} if len(finite) < inits else {})
 
 
-def read_listing(path: str | os.PathLike[str]) -> list[str]:
-    """The architectures of a listing or ground-truth table (Parquet), by index.
+def read_listing(path: str | os.PathLike[str], space: str) -> list[str]:
+    """The architectures of `space` in the Parquet file that a run has made of its benchmark's, by index.
 
-    Raises NaswotError where the file is no such table, or leaves out an index.
+    Raises NaswotError where the file is no such list, or that of another space, or leaves out an index.
     """
-    table = read_table(path)
-    if not {"arch_index", "arch"} <= set(table.columns):
-        raise NaswotError(f"{path} has no columns arch_index and arch. Give a file of results/architectures/.")
+    remedy = f"Give RESULTS/architectures/{space}.parquet of a run."
+    if not Path(path).is_file():
+        raise NaswotError(f"No such file: {path}. {remedy}")
+    try:
+        table, of = read_table(path), read_provenance(path).get("space")
+    except NaswotError:
+        raise NaswotError(f"{path} is no list of architectures. {remedy}") from None
+    if not {"arch_index", "arch"} <= set(table.columns) or of != space:
+        raise NaswotError(f"{path} is no list of the architectures of {space}. {remedy}")
     listed = table.drop_duplicates("arch_index").sort_values("arch_index")
     if listed["arch_index"].tolist() != list(range(len(listed))):
-        raise NaswotError(f"{path} does not number its architectures from 0 without gaps.")
+        raise NaswotError(f"{path} does not number its architectures from 0 without gaps. {remedy}")
     return listed["arch"].tolist()

@@ -174,7 +174,7 @@ def _fetch_anew(
             print(f"{kept.name}: {reason}; fetching all of it again", file=sys.stderr, flush=True)
         failures.append(f"\n  {kind.replace('_', ' ')} {place}: {reason}")
     raise NaswotError(
-        f"{entry['name']} of {download['title']} could not be fetched:{''.join(failures)}\n"
+        f"{entry['name']} of {download['title']!r} could not be fetched:{''.join(failures)}\n"
         f"{download['instructions']} Put it anywhere and name it under `local` in the config, or put it at {target}. "
         "What was fetched so far is kept: the same command goes on."
     )

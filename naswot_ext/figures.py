@@ -271,7 +271,8 @@ def _search_panel(axes: Axes, found: Sequence[pd.Series], part: pd.DataFrame) ->
             axes.plot(row.published_mean, y, **_PUBLISHED)
         for x, text, side in ((0, row_label(row), "left"), (1, spread(row.mean, row.std), "right")):
             axes.text(x, y + 0.48, text, ha=side, va="center", fontsize=7, transform=axes.get_yaxis_transform())
-    _accuracy_axis(axes, "x", np.concatenate(found))
+    published = part["published_mean"].dropna().to_numpy(np.float64)
+    _accuracy_axis(axes, "x", np.concatenate([*found, published]))
     axes.set_ylim(-0.45, len(part) - 0.3)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -306,9 +307,14 @@ def _accuracy_axis(axes: Axes, which: str, accuracy: FloatArray) -> None:
     margin = 0.04 * (high - low) or 0.1
     set_scale("function", functions=(_place, _percent))
     set_limits(_percent(low - margin), _percent(high + margin))
-    ticks: list[int] = []
-    for tick in reversed(_TICKS):
-        inside = low - margin <= _place(tick) <= high + margin
-        if inside and (not ticks or _place(ticks[-1]) - _place(tick) > 0.08 * (high - low)):
-            ticks.append(tick)
-    set_ticks(ticks, [str(tick) for tick in ticks])
+    # Where accuracies lie so close together that fewer than two of these show, the scale is in finer steps.
+    for steps in (_TICKS, np.arange(0, 100), np.arange(0, 99.9, 0.1), np.arange(0, 99.9, 0.01)):
+        ticks: list[float] = []
+        apart = (0.08 if steps is _TICKS else 0.2) * (high - low)
+        for tick in reversed(steps):
+            inside = low - margin <= _place(tick) <= high + margin
+            if inside and (not ticks or _place(ticks[-1]) - _place(tick) > apart):
+                ticks.append(float(tick))
+        if len(ticks) > 1:
+            break
+    set_ticks(ticks, [f"{tick:.4g}" for tick in ticks])

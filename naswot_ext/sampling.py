@@ -40,5 +40,5 @@ def sample_architectures(among: npt.NDArray[np.int64] | int, count: int | str, s
     if count == "all":
         count = size
     if not 0 < int(count) <= size:
-        raise NaswotError(f"{count} architectures cannot be drawn from {size}. Give 1 to {size}, or all.")
+        raise NaswotError(f"At least {count} architectures are to be drawn from {size}. Give 1 to {size}, or all.")
     return available[np.random.default_rng(derive(seed, "sample")).permutation(size)[: int(count)]]

@@ -75,7 +75,7 @@ def test_singular_initialisations_are_counted_and_leave_no_number() -> None:
     [
         (["nasbench2001", "1"], "Did you mean 'nasbench201'"),
         (["nasbench201", "15625"], "its indices run from 0 to 15624"),
-        (["nasbench201", "9" * 5000], "nasbench201 has no architecture 1000"),
+        (["nasbench201", "9" * 5000], "nasbench201 has no architecture '9999"),
         (["nasbench201", "1", "--network", "channels=9999999999"], "it must be a whole number, 1 to 10,000"),
         (["nasbench201", "1", "--image-size", "100000000"], "cannot be made"),
         (["nasbench201", "|none|"], "is not a NAS-Bench-201 architecture"),
@@ -99,7 +99,7 @@ def test_a_listed_space_is_numbered_by_the_workflows_own_file(tmp_path: Path, mo
     cells = [space.canonical(text) for text in ("0100 input,output", "011001000 input,conv3x3-bn-relu,output")]
     table = pd.DataFrame({"arch_index": [1, 0], "arch": cells[::-1]})
     monkeypatch.chdir(tmp_path)
-    write_table(table, "results/architectures/nasbench101.parquet")
+    write_table(table, "results/architectures/nasbench101.parquet", space="nasbench101")
     facts = json.loads(run(monkeypatch, capsys, "nasbench101", "1", "--inits", "1", "--batch-size", "4"))
     assert facts["arch"] == cells[1]
 
@@ -114,13 +114,20 @@ def test_a_space_that_counts_its_own_architectures_needs_no_listing(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "space", "said"),
     [
-        ({"arch": ["a"]}, "has no columns arch_index and arch"),
-        ({"arch_index": [0, 2], "arch": ["a", "b"]}, "does not number its architectures from 0 without gaps"),
+        ({"arch": ["a"]}, "nds-darts", "is no list of the architectures of nds-darts"),
+        ({"arch_index": [0], "arch": ["a"]}, "nds-enas", "is no list of the architectures of nds-darts"),
+        ({"arch_index": [0, 2], "arch": ["a", "b"]}, "nds-darts", "does not number its architectures from 0"),
     ],
 )
-def test_another_table_is_no_listing(table: dict, said: str, tmp_path: Path) -> None:
-    write_table(pd.DataFrame(table), tmp_path / "t.parquet")
-    with pytest.raises(NaswotError, match=said):
-        read_listing(tmp_path / "t.parquet")
+def test_another_table_is_no_listing(table: dict, space: str, said: str, tmp_path: Path) -> None:
+    write_table(pd.DataFrame(table), tmp_path / "t.parquet", space=space)
+    with pytest.raises(NaswotError, match=f"{said}.*Give RESULTS/architectures/nds-darts.parquet of a run"):
+        read_listing(tmp_path / "t.parquet", "nds-darts")
+
+
+def test_a_file_of_the_users_that_is_no_listing_is_not_to_be_deleted(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("arch")
+    with pytest.raises(NaswotError, match=r"is no list of architectures\. Give RESULTS/architectures/nds-darts"):
+        read_listing(tmp_path / "mine.csv", "nds-darts")

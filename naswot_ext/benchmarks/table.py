@@ -61,6 +61,8 @@ def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
                     "test_accuracy": values["test"],
                     "train_seconds": seconds,
                     "version": Path(path).name,
+                    # Columns of several trainings tell their number.
+                    **({"n_seeds": _trainings(measured)} if "n_seeds" not in options else {}),
                 }
             )
         )
@@ -116,6 +118,12 @@ def _architectures(space: SearchSpace, rows: pd.DataFrame, options: Mapping[str,
     found = list(first_line)
     indices = range(len(found)) if isinstance(space, ListedSpace) else map(space.index, found)
     return {"arch_index": list(indices), "arch": found}
+
+
+def _trainings(measured: Mapping[str, Any]) -> int:
+    """How many trainings the columns of an accuracy are of."""
+    named = [measured.get(split) for split in ("valid", "test")]
+    return max(len(columns) if isinstance(columns, list) else 1 for columns in named)
 
 
 def _plain(value: Any) -> Any:

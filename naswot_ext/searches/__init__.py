@@ -83,7 +83,8 @@ def candidates(
         log.warning("%d of %d sampled architectures have no ground truth", len(sampled) - len(index), len(sampled))
     if not len(index):
         raise NaswotError(
-            f"None of the {len(sampled)} sampled architectures has ground truth. Sample more, or give a larger table."
+            f"None of the {len(sampled)} sampled architectures has ground truth. Set `draw_from: table`, "
+            "sample more, or give a larger table."
         )
     accuracy = {where: column.reindex(index).to_numpy(np.float64) for where, column in final_accuracies(truth).items()}
     aligned = [_align(table, index) for table in scores]

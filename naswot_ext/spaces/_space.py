@@ -77,8 +77,9 @@ class SearchSpace(ABC):
         text = text.strip()
         if not re.fullmatch(r"-?[0-9]+", text):
             return self.canonical(text)
-        # Of longer ones, Python makes no number.
-        return self.architecture(int(text) if len(text) < 20 else self.check_index(10**20))
+        if len(text) > 20:  # of thousands of digits, Python makes no number
+            raise NaswotError(f"{self.name} has no architecture {shown(text)}.")
+        return self.architecture(int(text))
 
     def check_index(self, index: int) -> int:
         """`index` itself; raises NaswotError outside the space."""
@@ -138,7 +139,8 @@ class ListedSpace(SearchSpace):
     def _listed(self) -> Sequence[str]:
         if self._listing is None:
             raise NaswotError(
-                f"The architectures of {self.name} and their order stand in its benchmark's file. Name the "
-                f"ground-truth table that was made from it, or give the architecture itself instead of its number."
+                f"The architectures of {self.name} and their order stand in its benchmark's file. Give the list that a "
+                f"run has made of it (`--listing RESULTS/architectures/{self.name}.parquet`), or the architecture "
+                "itself instead of its number."
             )
         return self._listing

@@ -54,6 +54,7 @@ def test_columns_of_several_trainings_are_averaged_without_their_empty_cells(tmp
     measured = [{"dataset": "cifar10", "epochs": 200, "valid": ["va", "te"]}]
     table = benchmarks.convert("nasbench201", options(write(tmp_path / "t.csv"), accuracy=measured))
     np.testing.assert_array_equal(table["valid_accuracy"], [90.75, 92.25, 10])
+    assert table["n_seeds"].tolist() == [2] * 3
     assert table["test_accuracy"].isna().all()
 
 

@@ -198,3 +198,25 @@ def test_a_panel_shows_the_scores_on_its_own_images_where_there_are_such(publish
     assert panels[0].get_xlabel() == "scored on CIFAR-10"
     panels = sheet(parts[:1], published, x_label="x").axes
     assert panels[0].get_xlabel() == "scored on standard-normal images"
+
+
+@pytest.mark.parametrize(
+    "accuracies", [[91.5, 91.55, 91.7], [33.0, 34.0, 36.5], [10.0, 50.0, 90.0], [93.7, 93.71, 93.72]]
+)
+def test_an_accuracy_axis_has_a_scale_however_narrow(published, accuracies):
+    table = pd.DataFrame({"arch_index": range(3), "cifar10_test": accuracies, "seconds": 1.0})
+    made_by = {"space": "nats-sss", "scored_on": "gaussian", "algorithm": "optimal", "proxy": None, "n_samples": 3}
+    (axes,) = search_figure([table], [search_rows(table, made_by, published)]).axes
+    low, high = axes.get_xlim()
+    assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 2
+
+
+def test_a_published_mean_beyond_the_runs_is_in_sight(published):
+    table = pd.DataFrame({"arch_index": range(3), "cifar10_test": [93.5, 93.6, 93.7], "seconds": 1.0})
+    made_by = {"space": "nasbench201", "scored_on": "gaussian", "algorithm": "naswot", "proxy": "naswot"}
+    rows = search_rows(table, made_by | {"n_samples": 10}, published)
+    mean = rows["published_mean"].dropna().iloc[0]
+    assert mean < 93
+    (axes,) = search_figure([table], [rows]).axes
+    low, high = axes.get_xlim()
+    assert low < mean < high

@@ -133,7 +133,7 @@ def test_more_architectures_extend_a_smaller_draw() -> None:
     assert few.tolist() == many[:100].tolist()
     assert len(set(many)) == 1000
     assert sorted(sample_architectures(15_625, "all", seed=0)) == list(range(15_625))
-    with pytest.raises(NaswotError, match="15626 architectures cannot be drawn from 15625"):
+    with pytest.raises(NaswotError, match="15626 architectures are to be drawn from 15625"):
         sample_architectures(15_625, 15_626, seed=0)
 
 

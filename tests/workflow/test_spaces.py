@@ -92,7 +92,7 @@ def test_a_longer_table_is_listed_and_scored_again(cells: Project) -> None:
 
 def test_more_than_the_table_holds_is_one_clear_error(cells: Project) -> None:
     cells.config["spaces"]["nasbench101"]["architectures"] = 8
-    assert "8 architectures cannot be drawn from 7. Give 1 to 7, or all." in cells.run(fails=True)
+    assert "8 architectures are to be drawn from 7. Give 1 to 7, or all." in cells.run(fails=True)
 
 
 def test_a_table_of_a_part_of_a_space_is_drawn_from_itself(new_project: Project, tmp_path: Path) -> None:
