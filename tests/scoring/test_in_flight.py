@@ -43,6 +43,9 @@ class Tiny(SearchSpace):
     def index(self, architecture: str) -> int:
         return int(architecture.removeprefix("tiny-"))
 
+    def canonical(self, architecture: str) -> str:
+        return architecture
+
     def build(self, architecture: str, num_classes: int = 1) -> nn.Module:
         network = nn.Linear(1, 1, bias=False)
         network.number = self.index(architecture)
