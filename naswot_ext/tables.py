@@ -88,7 +88,6 @@ _TITLES = {
     **{f"nds-{name.lower()}": f"NDS {name}" for name in _NDS},
     **{f"nds-{name.lower()}-fix-w-d": f"NDS {name}, fixed size" for name in _NDS},
     **{f"nds-{name.lower()}-in": f"NDS {name} (ImageNet)" for name in _NDS},
-    **{f"nds-{name.lower()}-fix-w-d-in": f"NDS {name}, fixed size (ImageNet)" for name in _NDS},
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
     "imagenet": "ImageNet",

@@ -112,7 +112,7 @@ def benchmark_files(wildcards):
 
 
 def local_download(options):
-    """The download that a file of the user's own must be equal to, or None."""
+    """The download that a file of the user's own stands for, or None."""
     return download_of(options) if "local" in options else None
 
 
