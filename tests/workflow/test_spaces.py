@@ -80,7 +80,10 @@ def test_another_accuracy_of_the_same_table_scores_nothing_again(cells: Project)
 
 def test_another_network_scores_again(cells: Project) -> None:
     cells.config["spaces"]["nasbench101"]["network"]["modules"] = 2
-    assert "score" in cells.to_do()
+    jobs = cells.to_do()
+    assert "score" in jobs
+    # Searches by the ground truth alone build no network.
+    assert jobs["search"] == ["results/searches/nasbench101/noise/naswot-3.parquet"]
 
 
 def test_a_longer_table_is_listed_and_scored_again(cells: Project) -> None:

@@ -16,7 +16,6 @@ rule search:
     params:
         search=lambda w: SEARCHES[w.algorithm],
         draw=draw,
-        network=lambda w: config["spaces"][w.space]["network"],
         repeats={key: config["searches"][key] for key in ("runs", "seed")},
         code=lambda w: fingerprint(
             "naswot_ext.provenance",

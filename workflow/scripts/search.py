@@ -11,7 +11,7 @@ with reporting(snakemake):
     draw, repeats = snakemake.params.draw, snakemake.params.repeats
     options = dict(snakemake.params.search)
     algorithm = options.pop("algorithm")
-    _, available = open_listing(space, snakemake.params.network, snakemake.input.get("listing"))
+    _, available = open_listing(space, listing=snakemake.input.get("listing"))
     among = candidates(
         sample_architectures(available, draw["architectures"], draw["draw_seed"]),
         read_table(snakemake.input.truth),
