@@ -13,7 +13,6 @@ import torch
 from naswot_ext.activation import count_units, score
 from naswot_ext.errors import NaswotError
 from naswot_ext.forward import read_device
-from naswot_ext.provenance import read_provenance, read_table
 from naswot_ext.proxies import PROXIES, SHAPE_BATCH, Images
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SearchSpace
@@ -94,6 +93,9 @@ def read_listing(path: str | os.PathLike[str], space: str) -> list[str]:
 
     Raises NaswotError where the file is no such list, or that of another space, or leaves out an index.
     """
+    # Who has no workflow installed has no such file, and describes networks without pandas.
+    from naswot_ext.provenance import read_provenance, read_table
+
     remedy = f"Give RESULTS/architectures/{space}.parquet of a run."
     if not Path(path).is_file():
         raise NaswotError(f"No such file: {path}. {remedy}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def test_it_prints_one_json_object_with_the_reference_facts(monkeypatch, capsys)
     assert (facts["params"], facts["applications"], facts["units"]) == (128_721, 35, 327_680)
     assert facts["arch"] == NASBENCH201.architecture(6224)
     assert facts["score_std"] > 0
+
+
+def test_it_needs_no_more_than_the_package_itself() -> None:
+    program = """
+import sys
+for name in ("pandas", "pyarrow", "yaml", "requests", "matplotlib", "snakemake"):
+    sys.modules[name] = None  # as if it were not installed
+from naswot_ext.cli import main
+sys.argv = ["naswot", "describe", "nasbench101", "011001000 input,conv3x3-bn-relu,output", "--batch-size", "4"]
+main()
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["applications"] == 28
 
 
 def test_an_index_and_its_string_form_are_the_same_architecture() -> None:

@@ -211,6 +211,8 @@ class Convolution(nn.Conv2d):
 
     def reset_parameters(self) -> None:
         """Draw from a normal distribution truncated at two deviations, of variance 1 / fan-in."""
+        if self.weight.is_meta:
+            return  # a prototype's, without numbers; torch would load its compiler for them, which takes a second
         # Truncation leaves this part of the deviation.
         deviation = 1 / math.sqrt(self.weight[0].numel()) / 0.87962566103423978
         nn.init.trunc_normal_(self.weight, std=deviation, a=-2 * deviation, b=2 * deviation)

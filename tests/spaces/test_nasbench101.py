@@ -6,6 +6,8 @@ import itertools
 import json
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -334,3 +336,11 @@ def test_an_index_or_a_cell_outside_the_listing_is_refused() -> None:
     with pytest.raises(NaswotError, match="is not among the 1 architectures of nasbench101"):
         space.index(str(INCEPTION))
     assert space.index(str(next(iter(isomorphs(OFFICIAL) - {OFFICIAL})))) == 0
+
+
+def test_a_first_network_is_built_without_loading_torchs_compiler() -> None:
+    program = (
+        "import sys; from naswot_ext.spaces import SPACES; "
+        f"SPACES.get('nasbench101').build({str(OFFICIAL)!r}); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
