@@ -20,7 +20,7 @@ import requests
 import urllib3
 
 from naswot_ext import __version__
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line
 from naswot_ext.files import atomic_path, write_errors
 
 _CHUNK = 1 << 16
@@ -256,10 +256,10 @@ def _drive(file_id: str, wanted: Wanted, part: Path, patience: Patience) -> None
             facts.unlink(missing_ok=True)
             start_again()
         except gdown.FileURLRetrievalError as error:
-            raise Unavailable(" ".join(str(error).split()).split(" You may still be able")[0]) from error
+            raise Unavailable(one_line(error).split(" You may still be able")[0]) from error
         except gdown.DownloadError as error:
             if last or not (resumed and "byte range" in str(error)):
-                raise Unavailable(" ".join(str(error).split())) from error
+                raise Unavailable(one_line(error)) from error
             start_again()
         except requests.RequestException as error:
             raise Unavailable(_reason(error)) from error
@@ -293,7 +293,7 @@ def _in_folder(folder_id: str, name: str, patience: Patience) -> str:
         except gdown.DownloadError as error:
             if "status code 5" in str(error):
                 raise _Passing(str(error)) from error
-            raise Unavailable(" ".join(str(error).split())) from error
+            raise Unavailable(one_line(error)) from error
         listed.update((Path(entry.path).name, entry.id) for entry in entries if not isinstance(entry, str))
 
     _persistently(name, patience, look, lambda: 0)
@@ -335,7 +335,7 @@ def _refuse(response: requests.Response) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
         return "the server has stalled"
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def _state(response: requests.Response) -> str | None:

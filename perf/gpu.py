@@ -45,6 +45,7 @@ from naswot_ext.provenance import read_table
 from naswot_ext.proxies import PROXIES, Images
 from naswot_ext.sampling import sample_architectures
 from naswot_ext.scoring import prepare_process, score_architectures
+from naswot_ext.spaces import SPACES
 
 ROOT = Path(__file__).resolve().parent.parent
 # Forked, so that no part has to import torch again: this process never starts CUDA, nor threads of torch.
@@ -442,7 +443,7 @@ def search(bench: Bench) -> None:
         times = []
         for turn in range(4):
             start = time.perf_counter()
-            drawn = sample_architectures(15_625, bench.sizes.search, seed=turn)
+            drawn = sample_architectures(len(SPACES.get("nasbench201")), bench.sizes.search, seed=turn)
             table = _score_to_table(bench, drawn, batch, f"search-{turn}")
             best = table.loc[table["score"].idxmax(), "arch"]
             times.append(time.perf_counter() - start)
@@ -459,7 +460,7 @@ def _score_to_table(bench: Bench, indices: Sequence[int], batch: Path, name: str
 
 def precision(bench: Bench) -> None:
     """Faster arithmetic: its seconds, and whether it ranks architectures as float32 does."""
-    drawn = sample_architectures(15_625, bench.sizes.sample, seed=1)
+    drawn = sample_architectures(len(SPACES.get("nasbench201")), bench.sizes.sample, seed=1)
     with bench.batch_file() as batch:
         scores, seconds = {}, {}
         for name in bench.sizes.precisions:
@@ -519,7 +520,7 @@ def space(bench: Bench) -> None:
     Processes that feed the device take the place of its idle time on the host; they are started and warm before.
     """
     sizes = bench.sizes
-    drawn = sample_architectures(15_625, sizes.space, seed=0)
+    drawn = sample_architectures(len(SPACES.get("nasbench201")), sizes.space, seed=0)
     with bench.batch_file() as batch:
         feeders = []
 

@@ -357,7 +357,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the JSON line there too")
     options = parser.parse_args()
     sizes = TINY if options.rehearse else WHOLE if options.whole else DEFAULT
-    drawn = sample_architectures(15_625, "all", seed=0)
+    drawn = sample_architectures(SPACE, "all", seed=0)
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for part in PARTS:

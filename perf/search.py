@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=100)
     options = parser.parse_args()
-    drawn = [int(index) for index in sample_architectures(15_625, options.samples, seed=0)]
+    drawn = [int(index) for index in sample_architectures(len(SPACES.get("nasbench201")), options.samples, seed=0)]
     cores = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(cores, initializer=start_worker) as pool:
         list(pool.map(score, drawn[:cores]))

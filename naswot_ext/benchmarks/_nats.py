@@ -30,7 +30,7 @@ import pandas as pd
 from nats_bench.api_utils import ArchResults
 
 from naswot_ext import pickles
-from naswot_ext.benchmarks import COLUMNS
+from naswot_ext.benchmarks import COLUMNS, source
 from naswot_ext.errors import NaswotError, one_line, shown
 from naswot_ext.files import refuse_stand_in
 from naswot_ext.spaces import SearchSpace
@@ -193,6 +193,19 @@ _MEMBER = re.compile(rf"(\d{{1,9}}){re.escape(_ENDING)}", re.ASCII)
 _LARGEST = 2**26
 # Two keep the reader busy: decompressing, which runs beside it, is half of the work.
 _UNPACKERS = 2
+
+
+def register(name: str, space: str, hyper_parameters: Mapping[str, int]) -> None:
+    """Register the source `name` of the "simple" format, which holds the ground truth of `space`."""
+
+    def architectures(of: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
+        check_space(of, space, name)
+        return simple_listing(of, str(options["path"]))
+
+    @source(name, architectures)
+    def rows(of: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
+        check_space(of, space, name)
+        return simple(of, str(options["path"]), hyper_parameters)
 
 
 def simple(space: SearchSpace, path: str, hyper_parameters: Mapping[str, int]) -> pd.DataFrame:

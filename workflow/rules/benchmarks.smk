@@ -38,7 +38,6 @@ checkpoint architectures:
             if key in ("source", "version", "path", "local", "arch")
         },
         network=lambda w: reading_options(w.space),
-        download=lambda w: local_download(config["spaces"][w.space]["benchmark"]),
         code=lambda w: benchmark_code(w.space),
     script:
         "../scripts/architectures.py"
