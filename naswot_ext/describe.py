@@ -69,7 +69,7 @@ def describe(
         if init == 0:
             few = images[:SHAPE_BATCH]
             counted = count_units(network, few)
-            flops = PROXIES.get("flops").compute(network, Images(few, None, num_classes)).score
+            flops = PROXIES.get("flops").score(network, Images(few, None, num_classes)).score
             params = sum(p.numel() for p in network.parameters() if p.requires_grad)
         if device == "cpu":
             # The same function in a layout that the CPU runs faster.

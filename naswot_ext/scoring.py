@@ -269,7 +269,7 @@ class _Engine:
                 if self.proxy.launch:
                     launched.append(self.proxy.launch(self._build(index), self.batch))
                 else:
-                    launched.append(_scored(self.proxy.compute(self._build(index), self.batch)))
+                    launched.append(self.proxy.score(self._build(index), self.batch))
                 reasons.append(None)
             # Whatever one network raises is its row's reason, not the end of all the others.
             except Exception as error:
@@ -288,7 +288,7 @@ class _Engine:
             return launched
         try:
             finished = self.proxy.finish(launched)
-            return [self._reason(x) if isinstance(x, Exception) else _scored(x) for x in finished]
+            return [self._reason(x) if isinstance(x, Exception) else self.proxy.oriented(x) for x in finished]
         except Exception as error:
             if isinstance(error, _OutOfMemory | _DeviceLost):
                 raise
@@ -339,11 +339,6 @@ class _Engine:
             file=sys.stderr,
             flush=True,
         )
-
-
-def _scored(found: Scored) -> Scored:
-    score, units = found
-    return Scored(float(score), int(units))
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:

@@ -1,7 +1,7 @@
 """NASWOT(N): draw N architectures with replacement, output the one with the highest score.
 
-Options: `n_samples`, N; `proxy`, whose scores (default naswot). With several seeds of scores, run r uses seed
-r modulo their number. Source: Mellor et al. 2021, algorithm 1, table 2.
+Options: `n_samples`, N; `proxy`, whose scores (default naswot); `how` ranks are combined, where it is an aggregate.
+With several seeds of scores, run r uses seed r modulo their number. Source: Mellor et al. 2021, algorithm 1, table 2.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ def naswot(among: Candidates, options: Mapping[str, Any], run: int, rng: np.rand
     """One run; its seconds are those that scoring the N drawn architectures took."""
     drawn = draw(among, options, rng)
     table = run % len(among.scores)
-    return Found(best(among.scores[table], drawn), float(among.seconds[table][drawn].sum()), len(drawn))
+    values = among.values(table, drawn, options.get("how", "mean"))
+    return Found(best(values, drawn), float(among.scores[table].seconds[drawn].sum()), len(drawn))
 
 
 SEARCHES.register("naswot")(Search(naswot, uses_scores=True))

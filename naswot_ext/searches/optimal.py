@@ -30,7 +30,7 @@ def optimal(among: Candidates, options: Mapping[str, Any], run: int, rng: np.ran
             f"Set `by` or `dataset` to one that it has: {known}."
         )
     drawn = draw(among, options, rng)
-    return Found(best(among.accuracy[dataset, split], drawn), seconds=float("nan"), evaluations=len(drawn))
+    return Found(best(among.accuracy[dataset, split][drawn], drawn), seconds=float("nan"), evaluations=len(drawn))
 
 
 SEARCHES.register("optimal")(Search(optimal, uses_scores=False))

@@ -10,6 +10,7 @@ import pytest
 
 from naswot_ext import searches
 from naswot_ext.errors import NaswotError
+from naswot_ext.spaces import SPACES
 
 COUNT = 20
 
@@ -38,7 +39,10 @@ def scores(values: np.ndarray, statuses: list[str] | None = None) -> pd.DataFram
 
 
 def among(tables=(), sampled=range(COUNT), table=None) -> searches.Candidates:
-    return searches.candidates(list(sampled), truth() if table is None else table, "gaussian", tables)
+    """Candidates with one score table a seed."""
+    known = truth() if table is None else table
+    per_seed = [[one] for one in tables]
+    return searches.candidates(SPACES.get("nasbench201"), list(sampled), known, "gaussian", per_seed)
 
 
 def test_naswot_finds_the_highest_score_of_its_draw_and_reports_every_accuracy() -> None:

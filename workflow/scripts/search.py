@@ -11,12 +11,14 @@ with reporting(snakemake):
     draw, repeats = snakemake.params.draw, snakemake.params.repeats
     options = dict(snakemake.params.search)
     algorithm = options.pop("algorithm")
-    _, available = open_listing(space, listing=snakemake.input.get("listing"))
+    opened, available = open_listing(space, listing=snakemake.input.get("listing"))
     among = candidates(
+        opened,
         sample_architectures(available, draw["architectures"], draw["draw_seed"]),
         read_table(snakemake.input.truth),
         scored_on,
-        [read_table(table) for table in snakemake.input.scores],
+        [[read_table(table)] for table in snakemake.input.scores],
+        source=snakemake.input.truth,
     )
     write_table(
         run(algorithm, options, among, repeats["runs"], repeats["seed"]),
