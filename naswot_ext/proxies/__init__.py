@@ -30,7 +30,7 @@ class Images(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A proxy's value as its paper defines it, -inf where it is singular; `units` is N_A where it counts them, else 0."""
+    """A proxy's value as its paper defines it, -inf where singular; `units` is N_A where it counts them, else 0."""
 
     score: float
     units: int = 0

@@ -285,5 +285,5 @@ def draw(among: Candidates, options: Mapping[str, Any], rng: np.random.Generator
 
 
 def best(values: Floats, drawn: npt.NDArray[np.int64]) -> int:
-    """The drawn position [n] with the highest of the values [n], the first drawn of equal ones; -1 where all are NaN."""
+    """The drawn position with the highest value, both [n], the first drawn of equal ones; -1 where all are NaN."""
     return -1 if np.isnan(values).all() else int(drawn[np.nanargmax(values)])
