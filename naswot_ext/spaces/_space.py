@@ -23,12 +23,15 @@ class SearchSpace(ABC):
 
     An index counts from 0 to ``len(space) - 1`` in the order of the official files. `NETWORK` names the options of
     the networks around the architectures and their defaults; `image_size` is the side of the benchmark's images.
+    `decisions` says how many options each independent decision has where an architecture is nothing but a list of
+    such decisions; it is empty for other spaces.
     """
 
     name: str
     title: str
     image_size: int = 32
     NETWORK: ClassVar[Mapping[str, Any]] = {}
+    decisions: ClassVar[tuple[int, ...]] = ()
 
     def __init__(self) -> None:
         self.network: dict[str, Any] = dict(self.NETWORK)
@@ -56,6 +59,25 @@ class SearchSpace(ABC):
     @abstractmethod
     def neighbours(self, architecture: str) -> list[str]:
         """Every architecture that is one edit away, in a fixed order."""
+
+    def encode(self, architecture: str) -> tuple[int, ...]:
+        """Which option each of the `decisions` of an architecture takes, from 0; raises NaswotError without any."""
+        raise NaswotError(f"An architecture of {self.name} is no list of independent decisions.")
+
+    def decode(self, codes: Sequence[int]) -> str:
+        """The string form of an architecture from its `encode`; raises NaswotError for codes of none."""
+        raise NaswotError(f"An architecture of {self.name} is no list of independent decisions.")
+
+    def check_codes(self, codes: Sequence[int]) -> Sequence[int]:
+        """`codes` themselves; raises NaswotError where they are not one option for each of the `decisions`."""
+        if len(codes) != len(self.decisions) or not all(
+            0 <= code < count for code, count in zip(codes, self.decisions, strict=True)
+        ):
+            raise NaswotError(
+                f"{shown(tuple(codes))} encodes no architecture of {self.name}: it takes {len(self.decisions)} "
+                f"numbers from 0, less than {', '.join(map(str, self.decisions))}."
+            )
+        return codes
 
     def with_network(self, **options: Any) -> Self:
         """A copy with other `NETWORK` options; raises NaswotError for one that it has not, or a size that is none."""

@@ -12,7 +12,7 @@ import functools
 import itertools
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -171,6 +171,7 @@ class NasBench201(SearchSpace):
     name = "nasbench201"
     title = "NAS-Bench-201"
     NETWORK: ClassVar[Mapping[str, Any]] = {"channels": 16, "cells": 5}
+    decisions = (len(OPERATIONS),) * 6
 
     def __len__(self) -> int:
         return len(OPERATIONS) ** 6
@@ -183,6 +184,12 @@ class NasBench201(SearchSpace):
 
     def canonical(self, architecture: str) -> str:
         return to_string(parse(architecture))
+
+    def encode(self, architecture: str) -> tuple[int, ...]:
+        return tuple(map(OPERATIONS.index, parse(architecture)))
+
+    def decode(self, codes: Sequence[int]) -> str:
+        return to_string(tuple(OPERATIONS[code] for code in self.check_codes(codes)))
 
     def build(self, architecture: str, num_classes: int = 1) -> nn.Module:
         return Network(parse(architecture), self.network["channels"], self.network["cells"], num_classes)

@@ -68,6 +68,7 @@ class NatsSss(SearchSpace):
 
     name = "nats-sss"
     title = "NATS-Bench SSS"
+    decisions = (len(WIDTHS),) * LAYERS
 
     def __len__(self) -> int:
         return len(WIDTHS) ** LAYERS
@@ -85,6 +86,12 @@ class NatsSss(SearchSpace):
 
     def canonical(self, architecture: str) -> str:
         return to_string(parse_widths(architecture))
+
+    def encode(self, architecture: str) -> tuple[int, ...]:
+        return tuple(map(WIDTHS.index, parse_widths(architecture)))
+
+    def decode(self, codes: Sequence[int]) -> str:
+        return to_string([WIDTHS[code] for code in self.check_codes(codes)])
 
     def build(self, architecture: str, num_classes: int = 1) -> nn.Module:
         return Network(parse_widths(architecture), num_classes)

@@ -85,3 +85,25 @@ def test_an_architecture_outside_the_space_is_refused(architecture: str, reason:
 def test_an_index_outside_the_space_is_refused(index: int) -> None:
     with pytest.raises(NaswotError, match="run from 0 to 15624"):
         SPACE.architecture(index)
+
+
+def test_an_architecture_is_six_decisions_of_five_options() -> None:
+    assert SPACE.decisions == (5, 5, 5, 5, 5, 5)
+    assert SPACE.encode(ALL_NONE) == (0, 0, 0, 0, 0, 0)
+    assert SPACE.decode([3, 0, 0, 0, 0, 4]) == "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|avg_pool_3x3~2|"
+    for index in range(0, len(SPACE), 500):
+        assert SPACE.decode(SPACE.encode(SPACE.architecture(index))) == SPACE.architecture(index)
+
+
+@pytest.mark.parametrize("codes", [(0,) * 5, (0,) * 7, (5, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, -1)])
+def test_codes_of_no_architecture_are_refused(codes: tuple[int, ...]) -> None:
+    with pytest.raises(NaswotError, match="encodes no architecture of nasbench201"):
+        SPACE.decode(codes)
+
+
+def test_a_space_that_is_no_list_of_decisions_has_no_codes() -> None:
+    other = SPACES.get("nasbench101")
+    assert other.decisions == ()
+    for ask in (lambda: other.encode(""), lambda: other.decode(())):
+        with pytest.raises(NaswotError, match="nasbench101 is no list of independent decisions"):
+            ask()

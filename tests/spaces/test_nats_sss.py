@@ -97,3 +97,11 @@ def test_an_index_outside_the_space_is_refused(index: int) -> None:
 def test_it_has_no_network_options() -> None:
     with pytest.raises(NaswotError, match="network option of nats-sss 'channels'"):
         SPACE.with_network(channels=16)
+
+
+def test_an_architecture_is_five_decisions_of_eight_options() -> None:
+    assert SPACE.decisions == (8, 8, 8, 8, 8)
+    assert SPACE.encode("8:16:64:8:24") == (0, 1, 7, 0, 2)
+    assert SPACE.decode((0, 1, 7, 0, 2)) == "8:16:64:8:24"
+    with pytest.raises(NaswotError, match="encodes no architecture of nats-sss"):
+        SPACE.decode((0, 1, 8, 0, 2))
