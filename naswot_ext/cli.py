@@ -1,4 +1,4 @@
-"""The command line: `naswot score`, `naswot describe` and `naswot info`."""
+"""The command line: `naswot score`, `naswot describe`, `naswot proxies` and `naswot info`."""
 
 from __future__ import annotations
 
@@ -157,6 +157,34 @@ def _option(text: str) -> tuple[str, object]:
     if not equals:
         raise NaswotError(f"--network {text} has no value. Write it as KEY=VALUE, such as stem_channels=128.")
     return key, int(value) if value.isdecimal() else value
+
+
+@app.command()
+def proxies(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a proxy instead of a table.")] = False,
+) -> None:
+    """List the proxies: what they measure, whether higher is better, what they look at, and what they cost."""
+    from naswot_ext.proxies import PROXIES
+
+    found = [PROXIES.get(name) for name in PROXIES.names()]
+    facts = [
+        {
+            "proxy": proxy.name,
+            "measures": proxy.title,
+            "better": "higher" if proxy.higher_is_better else "lower",
+            "looks at": proxy.batch,
+            "labels": "needed" if proxy.needs_labels else "no",
+            "cost": proxy.cost,
+        }
+        for proxy in found
+    ]
+    if as_json:
+        print(*map(json.dumps, facts), sep="\n")
+        return
+    rows = [{key: key for key in facts[0]}, *facts]
+    widths = {key: max(len(row[key]) for row in rows) for key in facts[0]}
+    for row in rows:
+        print("  ".join(f"{row[key]:{widths[key]}}" for key in row).rstrip())
 
 
 @app.command()

@@ -18,15 +18,19 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from naswot_ext import proxy_names, user_proxies
 from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.proxy_names import REGISTERED as PROXIES
 from naswot_ext.registry import Registry
 
 # The same folders as the packages' own registries, whose import would bring torch with it.
 SPACES: Registry[Any] = Registry("search space", "naswot_ext.spaces", dashes=True)
 BENCHMARKS: Registry[Any] = Registry("ground-truth source", "naswot_ext.benchmarks", dashes=True)
 DATASETS: Registry[Any] = Registry("data set source", "naswot_ext.datasets", dashes=True)
-PROXIES: Registry[Any] = Registry("proxy", "naswot_ext.proxies")
 SEARCHES: Registry[Any] = Registry("search algorithm", "naswot_ext.searches")
+
+# Those that build networks, so that their runs are jobs for a GPU; they look at images of their own.
+NETWORK_SEARCHES = ("darts_v1", "darts_v2", "enas", "gdas", "nasi", "naswot_live", "rsps", "setn")
 
 # No search space has fewer architectures. To count those of one means to import it, and torch, which takes seconds.
 _FEW_ARCHITECTURES = 1000
@@ -71,8 +75,8 @@ def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> d
     return filled
 
 
-def search_labels(algorithm: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The searches that one algorithm's entry asks for, by label: {label: options of that one search}.
+def search_labels(entry: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The searches that one entry of `searches.algorithms` asks for, by label: {label: options of that one search}.
 
     >>> search_labels("naswot", {"n_samples": [10], "proxy": ["naswot", "params"]})
     {'naswot-10': {'n_samples': 10, 'proxy': 'naswot'}, 'naswot-params-10': {'n_samples': 10, 'proxy': 'params'}}
@@ -80,12 +84,19 @@ def search_labels(algorithm: str, options: Mapping[str, Any]) -> dict[str, dict[
     proxies = options.get("proxy", [None])
     found = {}
     for proxy in [proxies] if isinstance(proxies, str) else proxies:
-        for n_samples in options.get("n_samples", [None]):
-            parts = [algorithm, proxy if proxy != algorithm else None, n_samples]
-            chosen = {**options, "n_samples": n_samples, "proxy": proxy}
+        name = proxy and proxy_names.label(proxy)
+        counts = options.get("n_samples")
+        for n_samples in counts if isinstance(counts, list) else [counts]:
+            parts = [entry, name if name != "naswot" else None, n_samples if isinstance(counts, list) else None]
+            chosen = {**options, "n_samples": n_samples, "proxy": name}
             label = "-".join(str(part) for part in parts if part is not None)
             found[label] = {key: value for key, value in chosen.items() if value is not None}
     return found
+
+
+def algorithm_of(entry: str) -> str:
+    """The algorithm that an entry of `searches.algorithms` is a variant of."""
+    return entry.partition("@")[0]
 
 
 def _cannot_be_used(problems: Iterable[str]) -> NaswotError:
@@ -164,12 +175,13 @@ def _sentences(error: ValidationError, definitions: Mapping[str, Any]) -> Iterat
     schema = _dereferenced(error.schema, definitions)
     meaning = f" Meaning: {schema['description']}." if "description" in schema else ""
     found, rule = error.instance, error.validator_value
-    if error.validator == "additionalProperties":
-        known = schema.get("properties", {})
-        kind = SEARCHES.kind if where == "searches.algorithms" else "key"
+    if error.validator in ("additionalProperties", "unevaluatedProperties"):
+        known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+        of_searches = where == "searches.algorithms"
         for key in found:
-            if key not in known:
-                yield f"{where}: {unknown(kind, key, known)}"
+            if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+                names = SEARCHES.names() if of_searches else known
+                yield f"{where}: {unknown(SEARCHES.kind if of_searches else 'key', algorithm_of(key), names)}"
     elif error.validator == "required":
         for key in rule:
             if key not in found:
@@ -179,7 +191,10 @@ def _sentences(error: ValidationError, definitions: Mapping[str, Any]) -> Iterat
         keys = " or ".join(repr(key) for case in rule for key in case["required"])
         yield f"{where}: name at least one of {keys}."
     elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
-        yield f"{where}: the name {found!r} may hold only letters, digits, '_', '-' and '.', and no other signs."
+        if where == "searches.algorithms":
+            yield f"{where}: {found!r} must be an algorithm's name, or name@variant with letters, digits, '_' and '-'."
+        else:
+            yield f"{where}: the name {found!r} may hold only letters, digits, '_', '-' and '.', and no other signs."
     elif error.validator == "uniqueItems":
         twice = sorted({str(item) for item in found if found.count(item) > 1})
         yield f"{where}: {', '.join(twice)} stands there more than once; keep one.{meaning}"
@@ -243,13 +258,45 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[str]:
             if options["normalise"] not in NORMALISATIONS:
                 yield f"datasets.{dataset}.normalise: {unknown('data set', options['normalise'], NORMALISATIONS)}"
     proxies = config.get("proxies")
-    for proxy in proxies if isinstance(proxies, list) else []:
-        yield from _check(PROXIES, proxy, "proxies")
+    labels: dict[str, str] = {}
+    for entry in proxies if isinstance(proxies, list) else []:
+        if isinstance(entry, str) or (isinstance(entry, dict) and _ranks(entry)):
+            yield from _proxy_problems(entry, labels)
     algorithms = sections["searches"].get("algorithms")
     for algorithm, options in algorithms.items() if isinstance(algorithms, dict) else []:
         by = options.get("proxy") if isinstance(options, dict) else None
         for proxy in by if isinstance(by, list) else [by]:
-            yield from _check(PROXIES, proxy, f"searches.algorithms.{algorithm}.proxy")
+            if proxy not in labels:
+                yield from _check_proxy(proxy, f"searches.algorithms.{algorithm}.proxy")
+
+
+def _ranks(entry: Mapping[str, Any]) -> list[str]:
+    """The names that an aggregate combines; none where it is malformed, which the schema tells."""
+    made = entry.get("aggregate")
+    ranks = made.get("ranks") if isinstance(made, dict) else None
+    return [name for name in ranks if isinstance(name, str)] if isinstance(ranks, list) else []
+
+
+def _proxy_problems(entry: str | Mapping[str, Any], labels: dict[str, str]) -> Iterator[str]:
+    """What is wrong with one entry of `proxies`; its label is added to `labels`, {label: the entry that has it}."""
+    for name in [entry] if isinstance(entry, str) else _ranks(entry):
+        yield from _check_proxy(name, "proxies")
+    label = proxy_names.label(entry)
+    if not isinstance(entry, str) and label in PROXIES.names():
+        yield f"proxies: an aggregate is called {label!r}, as a proxy is. Give it another `name`."
+    elif label in labels and labels[label] != str(entry):
+        yield f"proxies: {entry} and {labels[label]} are both called {label!r} in files. Rename one."
+    labels[label] = str(entry)
+
+
+def _check_proxy(name: Any, where: str) -> Iterator[str]:
+    if isinstance(name, str) and user_proxies.is_user_proxy(name):
+        try:
+            user_proxies.check(name)
+        except NaswotError as error:
+            yield f"{where}: {error}"
+    else:
+        yield from _check(PROXIES, name, where)
 
 
 def _check(registry: Registry[Any], name: Any, where: str) -> Iterator[str]:
@@ -293,7 +340,8 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                     f"Give 1 to {size}, or all."
                 )
         for algorithm, options in config["searches"]["algorithms"].items():
-            for n_samples in options.get("n_samples", []):
+            counts = options.get("n_samples", [])
+            for n_samples in counts if isinstance(counts, list) else [counts]:
                 if scored != "all" and n_samples > scored:
                     yield (
                         f"searches.algorithms.{algorithm}.n_samples: {n_samples} architectures a run are more than the "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from naswot_ext.tables import cell, groups, interval, row_label, spread, title
+from naswot_ext.tables import QUOTED, cell, groups, interval, row_label, spread, title
 
 
 def headline(tables: str | os.PathLike[str]) -> list[str]:
@@ -29,6 +29,7 @@ def headline(tables: str | os.PathLike[str]) -> list[str]:
             counts = f"{row.architectures} architectures, {row.singular} singular, {row.failed} failed"
             lines.append(f"{line} {counts}{_beside(cell(row.published_kendall, '{:g}'))}")
     searches = _test_if_any(pd.read_csv(Path(tables) / "searches.csv"))
+    searches = searches[~searches["published_source"].astype(str).str.endswith(QUOTED)]
     for (space, scored_on, dataset), part in groups(searches, "space", "scored_on", "dataset"):
         lines.append(f"{title(dataset)} {part[0].split} accuracy found ({title(space)}, scored on {title(scored_on)}):")
         labels = [row_label(row) for row in part]

@@ -50,7 +50,7 @@ def _torchvision(name: str) -> Callable[[], nn.Module]:
 
 
 def _user_function(spec: str, home: str, name: str) -> Callable[[], nn.Module]:
-    module = _load(home)
+    module = load_module(home)
     public = [entry for entry in vars(module) if not entry.startswith("_")]
     if not hasattr(module, name):
         raise unknown(f"name in {home}:", name, public)
@@ -67,7 +67,8 @@ def _user_function(spec: str, home: str, name: str) -> Callable[[], nn.Module]:
     return build
 
 
-def _load(home: str) -> ModuleType:
+def load_module(home: str) -> ModuleType:
+    """The module of a user's file, or of a dotted name, run; raises NaswotError with what it raised."""
     path = Path(home)
     is_file = home.endswith(".py")
     if is_file and not path.is_file():

@@ -28,18 +28,20 @@ class Partial:
         rows: how many rows it holds.
     """
 
-    def __init__(self, file: FileIO, output: Path, facts: Mapping[str, Any]) -> None:
-        """Keep the whole rows of a file made with the same facts; cut off anything else in it."""
+    def __init__(self, file: FileIO, output: Path, facts: Mapping[str, Any], together: int) -> None:
+        """Keep the whole rows, in groups of `together`, of a file made with the same facts; cut off anything else."""
         self._file = file
         self._output = output
         self.rows = 0
         header = (json.dumps(facts, sort_keys=True) + "\n").encode()
-        whole = 0
+        whole = end = rows = 0
         for line in self._lines():
-            if not line.endswith(b"\n") or (whole == 0 and line != header):
+            if not line.endswith(b"\n") or (end == 0 and line != header):
                 break
-            self.rows += whole > 0
-            whole += len(line)
+            rows += end > 0
+            end += len(line)
+            if rows % together == 0:
+                whole, self.rows = end, rows
         with write_errors(output):
             file.truncate(whole)
         if whole == 0:
@@ -71,8 +73,10 @@ class Partial:
 
 
 @contextmanager
-def partial_file(output: Path, facts: Mapping[str, Any]) -> Iterator[Partial | None]:
+def partial_file(output: Path, facts: Mapping[str, Any], together: int = 1) -> Iterator[Partial | None]:
     """The partial file of `output`, which is removed after; None where another process has made `output` meanwhile.
+
+    Rows are kept in groups of `together`, which a kill may have cut short.
 
     The lock is the operating system's: a killed process frees it, one that outlived its Snakemake keeps it and
     is waited for.
@@ -89,7 +93,7 @@ def partial_file(output: Path, facts: Mapping[str, Any]) -> Iterator[Partial | N
                 break
             file.close()
     try:
-        yield None if output.exists() and _made_by(output) == facts else Partial(file, output, facts)
+        yield None if output.exists() and _made_by(output) == facts else Partial(file, output, facts, together)
         path.unlink()
     finally:
         file.close()

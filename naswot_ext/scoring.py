@@ -1,4 +1,4 @@
-"""The engine: many architectures, one proxy, one batch -> the score table; in order, resumable, nothing lost.
+"""The engine: many architectures, some proxies, one batch -> the score table; in order, resumable, nothing lost.
 
 Every architecture starts from its own seed, derived from (seed, index), so its score is the same alone, in any
 shard, in any order and any company, on the same device type and number of threads and in the same precision.
@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ from naswot_ext.ops import build_info, keep_freed_memory
 from naswot_ext.partial import partial_file
 from naswot_ext.precision import cast, numerics
 from naswot_ext.provenance import read_provenance, read_table, software, write_table
-from naswot_ext.proxies import PROXIES, Images, Proxy, Scored
+from naswot_ext.proxies import Convert, Images, Proxy, Scored
+from naswot_ext.proxy_names import digest_of, find, module_of
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES, SearchSpace
 
@@ -53,7 +54,7 @@ COLUMNS: dict[str, str] = {
 def score_architectures(
     space: str | SearchSpace,
     indices: Sequence[int] | npt.NDArray[np.integer],
-    proxy: str,
+    proxy: str | Sequence[str],
     batch_path: str | os.PathLike[str],
     seed: int,
     output: str | os.PathLike[str],
@@ -74,7 +75,9 @@ def score_architectures(
     Args:
         space: the search space, by name, or opened with network options and a listing (`spaces.open_space`).
         indices: which of its architectures.
-        proxy: the score, by name.
+        proxy: the score, by name; or several, which then share the building of each network and the images, and whose
+            table has one row for each, in their order, with the name in a column `proxy` behind `arch`. A user's own is
+            named "my_file.py:function".
         batch_path: the images, a file that `datasets.save_batch` wrote.
         seed: seed of the initialisation.
         output: the table.
@@ -90,8 +93,9 @@ def score_architectures(
         progress: whether to say on standard error now and then how far it is.
 
     Raises:
-        NaswotError: unknown names, an unreadable batch, a device that is not there, a precision that it lacks, an
-            `output` that cannot be written, and a device that fails and needs a new process.
+        NaswotError: unknown names, an unreadable batch or one without the labels that a proxy needs, a device that is
+            not there, a precision that it lacks, an `output` that cannot be written, and a device that fails and needs
+            a new process.
     """
     output = Path(output)
     wanted = np.asarray(indices, np.int64)
@@ -99,12 +103,14 @@ def score_architectures(
         raise NaswotError(f"in_flight is {in_flight}: at least 1 network must be under way.")
     read_device(device)
     search_space = SPACES.get(space) if isinstance(space, str) else space
-    scorer, dtype = PROXIES.get(proxy), cast(precision, device)
+    names = [proxy] if isinstance(proxy, str) else list(proxy)
+    proxies, dtype = [find(name) for name in names], cast(precision, device)
     prepare_process(threads)
     facts: dict[str, Any] = {
         "space": search_space.name,
         "network": search_space.network,
-        "proxy": proxy,
+        "proxy": proxy if isinstance(proxy, str) else names,
+        "titles": {each.name: each.axis_title for each in proxies},
         "seed": seed,
         "batch": hashlib.sha256(Path(batch_path).read_bytes()).hexdigest(),
         "architectures": _digest(search_space, wanted),
@@ -112,23 +118,34 @@ def score_architectures(
         "precision": precision,
         "threads": threads,
         "record_seconds": record_seconds,
-        "code": fingerprint(__name__, PROXIES.module(proxy), SPACES.module(search_space.name)),
+        "code": fingerprint(__name__, *module_of(names), SPACES.module(search_space.name)),
+        # A user's own code, which stands outside of the package.
+        **({"files": files} if (files := digest_of(names)) else {}),
         **software(),
     }
     # A missing extension would fail each network in turn; say it once instead.
     build_info()
     label = "/".join(output.with_suffix("").parts[-5:])
-    with numerics(precision), devices.running_on(device), partial_file(output, facts) as partial:
+    columns = COLUMNS if isinstance(proxy, str) else {"arch_index": "int32", "arch": "str", "proxy": "str", **COLUMNS}
+    with numerics(precision), devices.running_on(device), partial_file(output, facts, len(names)) as partial:
         if partial is None:
             return
-        done = _Progress(label, len(wanted), partial.rows, progress)
-        engine = _Engine(search_space, scorer, _to_device(batch_path, device, dtype), seed, device, dtype, label)
-        for rows in engine.score(wanted[partial.rows :], in_flight or _IN_FLIGHT.get(facts["device"], 1)):
+        batch = _to_device(batch_path, device, dtype)
+        _check_labels(proxies, batch, batch_path)
+        finished = partial.rows // len(names)
+        done = _Progress(label, len(wanted), finished, progress)
+        engine = Engine(search_space, proxies, batch, seed, device, dtype, label)
+        for rows in engine.score(wanted[finished:], in_flight or in_flight_on(device)):
             if not record_seconds:
                 rows = [{**row, "seconds": None} for row in rows]
             partial.append(rows)
-            done.show(partial.rows)
-        write_table(partial.table(COLUMNS), output, **facts)
+            done.show(partial.rows // len(names))
+        write_table(partial.table(columns), output, **facts)
+
+
+def in_flight_on(device: str) -> int:
+    """How many networks are under way at the same time on a device, unless somebody says otherwise."""
+    return _IN_FLIGHT.get(device.partition(":")[0], 1)
 
 
 def prepare_process(threads: int) -> None:
@@ -142,14 +159,19 @@ def prepare_process(threads: int) -> None:
     gc.freeze()
 
 
-def gather(shards: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> dict[str, int]:
+def gather(
+    shards: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str], proxy: str | None = None
+) -> dict[str, int]:
     """Concatenate the shards of one score table, sorted by architecture, and count its rows by status.
 
-    Raises NaswotError where the shards were not made alike (device, threads, versions, code), where an architecture
-    stands in two of them, or where not one could be scored: the first reason is then everyone's.
+    `proxy` picks one of those that the shards hold, where they hold several. Raises NaswotError where the shards were
+    not made alike (device, threads, versions, code), where an architecture stands in two of them, or where not one
+    could be scored: the first reason is then everyone's.
     """
     facts = _facts_of_all(shards)
-    table = pd.concat([read_table(shard) for shard in shards], ignore_index=True)
+    table = pd.concat([_rows_of(shard, proxy) for shard in shards], ignore_index=True)
+    if proxy is not None:
+        facts |= {"proxy": proxy, "title": facts.pop("titles", {}).get(proxy, proxy)}
     twice = table[table["arch_index"].duplicated()]
     if len(twice):
         raise NaswotError(f"Architecture {twice['arch_index'].iloc[0]} stands in two shards of {output}. Delete them.")
@@ -161,6 +183,24 @@ def gather(shards: Sequence[str | os.PathLike[str]], output: str | os.PathLike[s
         )
     write_table(table.sort_values("arch_index", ignore_index=True), output, **facts)
     return counts
+
+
+def _rows_of(shard: str | os.PathLike[str], proxy: str | None) -> pd.DataFrame:
+    table = read_table(shard)
+    if proxy is None or "proxy" not in table:
+        return table
+    if not (table["proxy"] == proxy).any() and len(table):
+        raise NaswotError(f"{shard} holds no scores of {proxy}. Delete it, and score again.")
+    return table[table["proxy"] == proxy].drop(columns="proxy")
+
+
+def _check_labels(proxies: Sequence[Proxy], batch: Images, path: str | os.PathLike[str]) -> None:
+    without = [proxy.name for proxy in proxies if proxy.needs_labels and batch.labels is None]
+    if without:
+        raise NaswotError(
+            f"{', '.join(without)} needs the labels of the images, and the images of {path} have none. Give the data "
+            "set labels (an array `labels` in its .npz file), or take the proxy out of `proxies`."
+        )
 
 
 def _digest(space: SearchSpace, indices: npt.NDArray[np.int64]) -> str:
@@ -205,31 +245,50 @@ class _DeviceLost(Exception):
     """The device does nothing more for this process."""
 
 
-@dataclass(frozen=True)
-class _Engine:
+# The score of one network by one proxy, or the reason why it has none.
+_Outcome = Scored | str
+
+
+@dataclass
+class _UnderWay:
+    """What one proxy has started of the networks of a chunk."""
+
+    proxy: Proxy
+    launched: list[Any] = field(default_factory=list)
+    reasons: list[str | None] = field(default_factory=list)  # one a network, None where it was launched
+    seconds: float = 0.0
+
+
+class Engine:
     """Scores architectures in chunks, whose networks are under way at the same time."""
 
-    space: SearchSpace
-    proxy: Proxy
-    batch: Images
-    seed: int
-    device: str
-    dtype: torch.dtype | None
-    label: str
+    def __init__(
+        self,
+        space: SearchSpace,
+        proxies: Sequence[Proxy],
+        batch: Images,
+        seed: int,
+        device: str,
+        dtype: torch.dtype | None = None,
+        label: str = "",
+    ) -> None:
+        self._space, self._proxies, self._batch = space, proxies, batch
+        self._seed, self._device, self._dtype, self._label = seed, device, dtype, label
+        names = {proxy.name for proxy in proxies}
+        # What another proxy's value tells needs no computing of its own.
+        self._computed = [p for p in proxies if p.converts is None or p.converts[0] not in names]
 
     def score(self, indices: npt.NDArray[np.int64], in_flight: int) -> Iterator[list[dict[str, Any]]]:
-        """The rows of `indices`, in order, a list a chunk."""
-        size = in_flight if self.proxy.launch else 1
+        """The rows of `indices`, in order and one for each proxy, a list a chunk."""
+        size = in_flight if any(proxy.launch for proxy in self._computed) else 1
         position, tried_alone = 0, -1
         # Where the first chunk that did not fit ended, and the size until then.
         cut_until, size_before = 0, size
         while position < len(indices):
             chunk = [int(index) for index in indices[position : position + size]]
-            start = time.perf_counter()
-            outcomes = self._attempt(chunk)
-            seconds = (time.perf_counter() - start) / len(chunk)
-            if isinstance(outcomes, str):
-                devices.free_memory(self.device)
+            rows = self._attempt(chunk)
+            if isinstance(rows, str):
+                devices.free_memory(self._device)
                 if len(chunk) > 1:
                     if position >= cut_until:
                         cut_until, size_before = position + len(chunk), size
@@ -242,12 +301,13 @@ class _Engine:
                 if position < cut_until:
                     # It was this network, not their number.
                     size, cut_until = size_before, 0
-                outcomes = [f"It does not fit into the memory of {self.device}, even alone: {outcomes}"]
-            yield [self._row(index, outcome, seconds) for index, outcome in zip(chunk, outcomes, strict=True)]
+                reason = f"It does not fit into the memory of {self._device}, even alone: {rows}"
+                rows = [self._row(chunk[0], proxy, reason, math.nan) for proxy in self._proxies]
+            yield rows
             position += len(chunk)
 
-    def _attempt(self, chunk: list[int]) -> list[Scored | str] | str:
-        """For each network its score or the reason why it has none; or why they do not fit into memory together."""
+    def _attempt(self, chunk: list[int]) -> list[dict[str, Any]] | str:
+        """The rows of these networks, or why they do not fit into memory together."""
         try:
             return self._score_together(chunk)
         except _OutOfMemory as error:
@@ -255,40 +315,70 @@ class _Engine:
         except _DeviceLost as error:
             which = f"architecture {chunk[0]}" if len(chunk) == 1 else f"architectures {chunk}"
             raise NaswotError(
-                f"{self.device} failed while {which} of {self.space.name} ran, and this process can use it no more: "
+                f"{self._device} failed while {which} of {self._space.name} ran, and this process can use it no more: "
                 f"{error}. Run again: what was finished before is kept. If it fails again, the environment variable "
                 "CUDA_LAUNCH_BLOCKING=1 together with in_flight=1 finds the network."
             ) from error
 
-    def _score_together(self, chunk: list[int]) -> list[Scored | str]:
-        launched: list[Any] = []
-        reasons: list[str | None] = []
-        for index in chunk:
+    def _score_together(self, chunk: list[int]) -> list[dict[str, Any]]:
+        under_way = [_UnderWay(proxy) for proxy in self._computed]
+        building = sum(self._start(index, under_way) for index in chunk)
+        outcomes: dict[str, list[_Outcome]] = {}
+        seconds: dict[str, float] = {}
+        for way in under_way:
+            start = time.perf_counter()
+            scored = iter(self._finish(way.proxy, way.launched))
+            outcomes[way.proxy.name] = [next(scored) if reason is None else reason for reason in way.reasons]
+            seconds[way.proxy.name] = (building + way.seconds + time.perf_counter() - start) / len(chunk)
+        for proxy in self._proxies:
+            if proxy.name not in outcomes:
+                assert proxy.converts is not None
+                base, convert = proxy.converts
+                outcomes[proxy.name] = [self._converted(proxy, convert, outcome) for outcome in outcomes[base]]
+                seconds[proxy.name] = seconds[base]
+        return [
+            self._row(index, proxy, outcomes[proxy.name][i], seconds[proxy.name])
+            for i, index in enumerate(chunk)
+            for proxy in self._proxies
+        ]
+
+    def _start(self, index: int, under_way: list[_UnderWay]) -> float:
+        """Build one network and start all proxies on it, which keep nothing of it; the seconds of the building."""
+        start = time.perf_counter()
+        try:
+            network = self._build(index)
+        # Whatever one network raises is its row's reason, not the end of all the others.
+        except Exception as error:
+            reason = self._reason(error)
+            for way in under_way:
+                way.reasons.append(reason)
+            return time.perf_counter() - start
+        built = time.perf_counter()
+        for way in under_way:
+            begin = time.perf_counter()
             try:
-                # No name for the network, so that it is gone before the next one is built.
-                if self.proxy.launch:
-                    launched.append(self.proxy.launch(self._build(index), self.batch))
+                if way.proxy.launch:
+                    way.launched.append(way.proxy.launch(network, self._batch))
                 else:
-                    launched.append(self.proxy.score(self._build(index), self.batch))
-                reasons.append(None)
-            # Whatever one network raises is its row's reason, not the end of all the others.
+                    way.launched.append(way.proxy.score(network, self._batch))
+                way.reasons.append(None)
             except Exception as error:
-                reasons.append(self._reason(error))
-        scored = iter(self._finish(launched))
-        return [next(scored) if reason is None else reason for reason in reasons]
+                way.reasons.append(self._reason(error))
+            way.seconds += time.perf_counter() - begin
+        return built - start
 
     def _build(self, index: int) -> nn.Module:
-        torch.manual_seed(derive(self.seed, "initialisation", index))
-        with devices.building_on(self.device):
-            network = self.space.build(self.space.architecture(index), self.batch.classes)
-        return network if self.dtype is None else network.to(self.dtype)
+        torch.manual_seed(derive(self._seed, "initialisation", index))
+        with devices.building_on(self._device):
+            network = self._space.build(self._space.architecture(index), self._batch.classes)
+        return network if self._dtype is None else network.to(self._dtype)
 
-    def _finish(self, launched: list[Any]) -> list[Scored | str]:
-        if self.proxy.finish is None or not launched:
+    def _finish(self, proxy: Proxy, launched: list[Any]) -> list[_Outcome]:
+        if proxy.finish is None or not launched:
             return launched
         try:
-            finished = self.proxy.finish(launched)
-            return [self._reason(x) if isinstance(x, Exception) else self.proxy.oriented(x) for x in finished]
+            finished = proxy.finish(launched)
+            return [self._reason(x) if isinstance(x, Exception) else proxy.oriented(x) for x in finished]
         except Exception as error:
             if isinstance(error, _OutOfMemory | _DeviceLost):
                 raise
@@ -296,7 +386,13 @@ class _Engine:
         if len(launched) == 1:
             return [reason]
         # One of them may have spoilt it for all.
-        return [outcome for one in launched for outcome in self._finish([one])]
+        return [outcome for one in launched for outcome in self._finish(proxy, [one])]
+
+    def _converted(self, proxy: Proxy, convert: Convert, outcome: _Outcome) -> _Outcome:
+        try:
+            return outcome if isinstance(outcome, str) else proxy.oriented(convert(outcome, self._batch))
+        except Exception as error:
+            return self._reason(error)
 
     def _reason(self, error: Exception) -> str:
         """The reason for a row; raises what concerns not only one network."""
@@ -306,16 +402,17 @@ class _Engine:
             raise _OutOfMemory(reason) from error
         try:
             # A kernel that failed spoils all that comes after it, so the network that raised may not be the cause.
-            devices.synchronise(self.device)
+            devices.synchronise(self._device)
         except Exception:
             raise _DeviceLost(reason) from error
         return reason
 
-    def _row(self, index: int, outcome: Scored | str, seconds: float) -> dict[str, Any]:
+    def _row(self, index: int, proxy: Proxy, outcome: _Outcome, seconds: float) -> dict[str, Any]:
         score, units = (math.nan, 0) if isinstance(outcome, str) else outcome
         row = {
             "arch_index": index,
-            "arch": self.space.architecture(index),
+            "arch": self._space.architecture(index),
+            "proxy": proxy.name,
             "score": score,
             "status": "failed",
             "error": "",
@@ -334,7 +431,7 @@ class _Engine:
 
     def _say_smaller(self, networks: int, size: int) -> None:
         print(
-            f"{self.label}: {networks} networks at a time do not fit into the memory of {self.device}; going on with "
+            f"{self._label}: {networks} networks at a time do not fit into the memory of {self._device}; going on with "
             f"{size}",
             file=sys.stderr,
             flush=True,

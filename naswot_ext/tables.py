@@ -14,18 +14,21 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from naswot_ext.errors import NaswotError
+from naswot_ext.config import NETWORK_SEARCHES
+from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.files import atomic_path
-from naswot_ext.statistics import correlate, pair
+from naswot_ext.statistics import MEASURES, TOP, correlate, pair
 from naswot_ext.truth import SPLITS, final_accuracies
 
 log = logging.getLogger(__name__)
 
+_FURTHER = [name for name in MEASURES if name not in ("kendall", "spearman")]
 CORRELATION_COLUMNS = [
     "space",
     "scored_on",
@@ -42,6 +45,8 @@ CORRELATION_COLUMNS = [
     "spearman_low",
     "spearman_high",
     "published_kendall",
+    *(f"{name}{end}" for name in _FURTHER for end in ("", "_low", "_high")),
+    "filtered_architectures",
 ]
 SEARCH_COLUMNS = [
     "space",
@@ -72,11 +77,15 @@ PUBLISHED_COLUMNS = [
     "std",
 ]
 
+QUOTED = "quoted: not run here"
+
 _FORMATS = {
     **dict.fromkeys(("n_samples", "runs", "architectures", "singular", "failed"), "{:.0f}"),
     # More than people read, so that rounding these for them gives what rounding the numbers themselves would.
     **dict.fromkeys(("kendall", "kendall_low", "kendall_high"), "{:.6f}"),
     **dict.fromkeys(("spearman", "spearman_low", "spearman_high", "mean", "std"), "{:.6f}"),
+    **dict.fromkeys((f"{name}{end}" for name in _FURTHER for end in ("", "_low", "_high")), "{:.6f}"),
+    "filtered_architectures": "{:.0f}",
     **dict.fromkeys(("published_kendall", "published_mean", "published_std"), "{:g}"),
     "search_seconds": "{:.3f}",
 }
@@ -143,6 +152,8 @@ def correlation_rows(
     bootstrap: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    filter_below: float = 15.0,
+    keep: int = 1000,
 ) -> pd.DataFrame:
     """The rows of correlations.csv of one proxy: one a data set and split that the ground truth has.
 
@@ -152,11 +163,13 @@ def correlation_rows(
     """
     rows = []
     for (dataset, split), accuracy in final_accuracies(truth).items():
-        paired = pair(scores, accuracy)
-        found = correlate(paired, bootstrap, confidence, seed)
+        paired = pair(scores, accuracy, _params(truth, dataset))
+        found = correlate(paired, bootstrap, confidence, seed, filter_below, keep)
         where = f"{space}, {proxy} on {scored_on}, {dataset} {split}"
         if found.note:
             log.warning("%s: correlation %s", where, found.note)
+        for name, reason in found.reasons.items():
+            log.info("%s: %s %s", where, name, reason)
         if paired.unknown:
             log.warning("%s: %d architectures without an accuracy left out", where, paired.unknown)
         rows.append(
@@ -176,9 +189,22 @@ def correlation_rows(
                 "spearman_low": found.spearman.low,
                 "spearman_high": found.spearman.high,
                 "published_kendall": published_tau(published, space, scored_on, proxy, dataset, split),
+                "filtered_architectures": found.filtered,
+            }
+            | {
+                f"{name}{end}": value
+                for name in _FURTHER
+                for end, value in zip(("", "_low", "_high"), astuple(found.estimates[name]), strict=True)
             }
         )
     return pd.DataFrame(rows, columns=CORRELATION_COLUMNS)
+
+
+def _params(truth: pd.DataFrame, dataset: str) -> pd.Series | None:
+    """The parameters of the networks for a data set (its classes count), by `arch_index`; None where there are none."""
+    if "params" not in truth:
+        return None
+    return truth[truth["dataset"] == dataset].drop_duplicates("arch_index").set_index("arch_index")["params"]
 
 
 def published_tau(published: pd.DataFrame, space: str, scored_on: str, proxy: str, dataset: str, split: str) -> float:
@@ -204,15 +230,21 @@ def published_tau(published: pd.DataFrame, space: str, scored_on: str, proxy: st
     return float(match.iloc[0]) if len(match) else math.nan
 
 
-def search_rows(table: pd.DataFrame, made_by: Mapping[str, Any], published: pd.DataFrame) -> pd.DataFrame:
+def search_rows(
+    table: pd.DataFrame, made_by: Mapping[str, Any], published: pd.DataFrame, beside: str | None = None
+) -> pd.DataFrame:
     """The rows of searches.csv of one search: one a data set and split with an accuracy.
 
     `table` has one row a run; `made_by` is its provenance with `space`, `scored_on`, `algorithm`, `proxy` and
-    `n_samples` (the last two may be None). The standard deviation is the population's (ddof 0), as the reference
-    code's is. A run that found no architecture (`arch_index` below 0) is left out of all cells, `runs` counts
-    the others, and `search_seconds` is their mean (empty where seconds were not recorded).
+    `n_samples` (the last two may be None); `beside` is the published method that it stands beside, by default the one
+    of its own name. The standard deviation is the population's (ddof 0), as the reference code's is. A run that found
+    no architecture (`arch_index` below 0) is left out of all cells, `runs` counts the others, and `search_seconds` is
+    their mean (empty where seconds were not recorded).
     """
     facts = {key: made_by[key] for key in ("space", "scored_on", "proxy", "algorithm", "n_samples")}
+    method = beside or method_of(facts["algorithm"], facts["proxy"])
+    if made_by.get("variant"):
+        facts["algorithm"] += f"@{made_by['variant']}"
     where = f"{facts['space']}, {search_label(facts['algorithm'], facts['proxy'], facts['n_samples'])}"
     found = table[table["arch_index"] >= 0]
     if len(found) < len(table):
@@ -222,7 +254,16 @@ def search_rows(table: pd.DataFrame, made_by: Mapping[str, Any], published: pd.D
         values = found[f"{dataset}_{split}"].dropna()
         if len(values) < len(found):
             log.warning("%s: %d runs without %s %s accuracy", where, len(found) - len(values), dataset, split)
-        mean, std, source = published_accuracy(published, facts, dataset, split)
+        looks_at_images = facts["proxy"] is not None or made_by["algorithm"] in NETWORK_SEARCHES
+        mean, std, source = published_accuracy(
+            published,
+            facts["space"],
+            method,
+            facts["n_samples"],
+            dataset,
+            split,
+            scored_on=facts["scored_on"] if looks_at_images else None,
+        )
         if source and made_by.get("by", "valid") != "valid":
             source += " (chosen by validation accuracy)"
         rows.append(
@@ -242,6 +283,35 @@ def search_rows(table: pd.DataFrame, made_by: Mapping[str, Any], published: pd.D
     return pd.DataFrame(rows, columns=SEARCH_COLUMNS)
 
 
+def quoted_rows(
+    published: pd.DataFrame, methods: Sequence[str], like: pd.DataFrame, space: str, scored_on: str
+) -> pd.DataFrame:
+    """Published rows of methods that were not run, for the data sets and splits of the rows `like`, marked as quoted.
+
+    Raises NaswotError for a method that has no published accuracy at all.
+    """
+    accuracies = published[published["measure"] == "accuracy_percent"]
+    rows = []
+    for method in methods:
+        if _name(method) not in set(accuracies["method"].map(_name)):
+            raise unknown("published method", method, sorted(set(accuracies["method"])))
+        for dataset, split in like[["dataset", "split"]].drop_duplicates().itertuples(index=False):
+            mean, std, source = published_accuracy(published, space, method, None, dataset, split, scored_on=scored_on)
+            if source:
+                quoted = {"published_mean": mean, "published_std": std, "published_source": f"{source}, {QUOTED}"}
+                place = {"space": space, "scored_on": scored_on, "algorithm": method, "dataset": dataset}
+                rows.append(place | quoted | {"split": split, "runs": 0})
+    return pd.DataFrame(rows, columns=SEARCH_COLUMNS)
+
+
+def method_of(algorithm: str, proxy: str | None) -> str | None:
+    """What the papers call a search, or None: NASWOT is the search by the score of 2021, and of 2020's has a row too."""
+    algorithm = algorithm.removesuffix("_live")
+    if proxy in (None, "naswot"):
+        return algorithm
+    return "NASWOT-Jacobian" if (algorithm, proxy) == ("naswot", "jacobian") else None
+
+
 def accuracy_columns(table: pd.DataFrame) -> list[tuple[str, str]]:
     """The (data set, split) pairs that the columns of a search table, "{data set}_{split}", are of."""
     pairs = (str(column).rpartition("_")[::2] for column in table.columns)
@@ -249,32 +319,46 @@ def accuracy_columns(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def published_accuracy(
-    published: pd.DataFrame, facts: Mapping[str, Any], dataset: str, split: str
+    published: pd.DataFrame,
+    space: str,
+    method: str | None,
+    n_samples: int | None,
+    dataset: str,
+    split: str,
+    *,
+    scored_on: str | None,
 ) -> tuple[float, float, str]:
-    """The published mean, standard deviation and source of a search, or (NaN, NaN, "").
+    """The published mean, standard deviation and source of a method, or (NaN, NaN, "").
 
-    From Mellor et al. (ICML 2021), whose scores are NASWOT's: a search over another proxy has no counterpart.
-    Table 2a searches on CIFAR-10 and Table 2b on the data set it reports, so a search over scores of another of
-    these data sets has none either; one over images of neither (standard-normal ones) is set beside both.
+    From Mellor et al. (ICML 2021) where it has the method, else from whoever has. `scored_on` are the images that the
+    search looked at, None for one that looks at none. Table 2a of that paper searches on CIFAR-10 and table 2b on the
+    data set it reports, so a search that looked at another of these data sets has no counterpart; one that looked at
+    neither (standard-normal images) is set beside both.
     """
-    if facts["proxy"] not in (None, "naswot"):
+    if method is None:
         return math.nan, math.nan, ""
-    paper = published[(published["source"] == "mellor2021-icml") & (published["space"] == facts["space"])]
-    n_samples = paper["n_samples"]
-    rows = paper[
-        (paper["measure"] == "accuracy_percent")
-        & (paper["method"].str.casefold() == str(facts["algorithm"]).casefold())
-        & (n_samples.isna() if facts["n_samples"] is None else n_samples == facts["n_samples"])
-        & (paper["dataset"] == dataset)
-        & (paper["split"] == split)
+    of_space = published[(published["measure"] == "accuracy_percent") & (published["space"] == space)]
+    numbers = of_space["n_samples"]
+    rows = of_space[
+        (of_space["method"].map(_name) == _name(method))
+        & (numbers.isna() | (numbers == n_samples))
+        & (of_space["dataset"] == dataset)
+        & (of_space["split"] == split)
     ]
-    if facts["proxy"] is not None and facts["scored_on"] in set(paper["dataset"]):
+    by_paper = rows[rows["source"] == "mellor2021-icml"]
+    rows = rows if by_paper.empty else by_paper
+    if scored_on in set(of_space["dataset"]):
         searched_on = rows["dataset"].where(rows["table"] == "table2b", "cifar10")
-        rows = rows[searched_on == facts["scored_on"]]
+        rows = rows[searched_on == scored_on]
     if rows.empty:
         return math.nan, math.nan, ""
     row = rows.iloc[0]
     return float(row["mean"]), float(row["std"]), f"{row['source']} {row['table']}"
+
+
+def _name(method: Any) -> str:
+    """A method's name without regard to case, hyphens and underscores."""
+    return str(method).casefold().replace("-", "_")
 
 
 def write_correlations(
@@ -289,6 +373,11 @@ def write_correlations(
         "Kendall's tau-b and Spearman's rho with bootstrap intervals over architectures. Singular architectures "
         "count as the worst rank; failed ones are left out. Empty: undefined (fewer than 3 architectures, or all "
         "values equal). Published: Mellor et al. 2021 (Figure 3, test), else Lee and Ham 2024.",
+        "",
+        "Each second table holds further measures of the same rankings; their intervals are in the CSV file. Weighted "
+        "tau and nDCG: the most accurate count most. Regret of k: percentage points between the best accuracy and the "
+        "best among the k of the highest score. Filtered tau: as the reference code plots it, without the least "
+        "accurate architectures, so not to be compared with tau. Partial: given the number of parameters.",
     ]
     for (space, scored_on), part in groups(table, "space", "scored_on"):
         body = [
@@ -304,12 +393,27 @@ def write_correlations(
         ]
         head = ["Proxy", "Accuracy", "Kendall tau", "Published", "Spearman rho", "Architectures", "Singular"]
         lines += _section(space, scored_on, [*head, "Failed"], body)
+        body = [
+            [
+                title(row.proxy),
+                f"{title(row.dataset)} {row.split}",
+                *(cell(getattr(row, name), "{:.3f}") for name in ("weighted_tau", "ndcg", "ndcg_100")),
+                *(cell(getattr(row, f"regret_{k}"), "{:.2f}") for k in TOP),
+                cell(row.kendall_filtered, f"{{:.3f}} (n = {row.filtered_architectures})"),
+                *(cell(getattr(row, f"partial_{name}"), "{:.3f}") for name in ("kendall", "spearman", "pearson")),
+            ]
+            for row in part
+        ]
+        head = ["Proxy", "Accuracy", "Weighted tau", "nDCG", "nDCG at 100", *(f"Regret of {k}" for k in TOP)]
+        head += ["Filtered tau", "Partial tau", "Partial rho", "Partial r"]
+        lines += ["", *_grid(head, body)]
     _write_text("\n".join(lines) + "\n", markdown)
 
 
 def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], markdown: str | os.PathLike[str]) -> None:
     """Join the rows of the searches, in the order given, into searches.csv and its twin for people."""
-    table = pd.concat(list(rows), ignore_index=True)[SEARCH_COLUMNS]
+    # Nothing that is quoted is no rows, whose columns have no types.
+    table = pd.concat([part for part in rows if len(part)], ignore_index=True)[SEARCH_COLUMNS]
     _write_csv(table, csv)
     lines = [
         "# Accuracy of the architectures that searches find",
@@ -325,7 +429,7 @@ def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], ma
                 spread(row.mean, row.std),
                 spread(row.published_mean, row.published_std),
                 row.published_source,
-                str(row.runs),
+                str(row.runs) if row.runs else "",
                 cell(row.search_seconds, "{:.2f}"),
             ]
             for row in part
@@ -372,9 +476,11 @@ def _write_csv(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 def _section(space: str, scored_on: str, head: list[str], body: list[list[str]]) -> list[str]:
-    table = [head, ["---"] * len(head), *body]
-    lines = ["| " + " | ".join(row) + " |" for row in table]
-    return ["", f"## {title(space)}, scored on {title(scored_on)}", "", *lines]
+    return ["", f"## {title(space)}, scored on {title(scored_on)}", "", *_grid(head, body)]
+
+
+def _grid(head: list[str], body: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)]
 
 
 def _write_text(text: str, path: str | os.PathLike[str]) -> None:

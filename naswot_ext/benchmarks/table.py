@@ -3,8 +3,8 @@
 Options: `path`; `arch`, the column with the architecture in a form that the space reads (default "arch"), or
 {key: column} for one whose parts, such as `adjacency` and `operations`, stand in columns of their own; `accuracy`, a
 list of {dataset, epochs, valid, test, train_seconds}, whose last three name columns and may be left out (a list of
-columns for `valid` or `test`, one a training, is their mean); `params`, {column, unit}, and `n_seeds`, a column, both
-optional. Accuracies are in percent.
+columns for `valid` or `test`, one a training, is their mean; {column: factor, ...} for `train_seconds` is their sum);
+`params`, {column, unit}, and `n_seeds`, a column, both optional. Accuracies are in percent.
 
 Of a space that has no order of its own (NAS-Bench-101, NDS), the table's rows are the architectures, in their order;
 isomorphic cells that are written differently are rows like all others.
@@ -50,7 +50,7 @@ def table(space: SearchSpace, options: Mapping[str, Any]) -> pd.DataFrame:
     parts = []
     for measured in options["accuracy"]:
         values = {field: _mean_percent(rows, measured.get(field), path) for field in ("valid", "test")}
-        seconds = _numbers(rows, measured.get("train_seconds"), path)
+        seconds = _seconds(rows, measured.get("train_seconds"), path)
         parts.append(
             pd.DataFrame(
                 {
@@ -152,6 +152,15 @@ def _mean_percent(rows: pd.DataFrame, names: str | list[str] | None, path: str) 
         _check_percent(rows, name, accuracies, path)
         trainings.append(accuracies)
     return pd.DataFrame(trainings).mean(axis=0).to_numpy()
+
+
+def _seconds(
+    rows: pd.DataFrame, columns: str | Mapping[str, float] | None, path: str
+) -> npt.NDArray[np.float64] | float:
+    """What a training costs: a column, or the sum of several, each times its factor."""
+    if not isinstance(columns, Mapping):
+        return _numbers(rows, columns, path)
+    return sum((factor * np.asarray(_numbers(rows, name, path)) for name, factor in columns.items()), np.zeros(1))
 
 
 def _numbers(rows: pd.DataFrame, name: str | None, path: str) -> npt.NDArray[np.float64] | float:

@@ -56,7 +56,7 @@ class Proxy:
     `converts`, where a proxy has it, names another proxy and gives this one's value from that one's, without a network.
 
     Attributes:
-        title: the axis label of its values.
+        title: what its values are, as an axis label.
         cost: what it runs, in words.
         batch: which images it looks at, in words.
         needs_labels: whether it needs the labels of the images.
@@ -74,6 +74,11 @@ class Proxy:
     needs_labels: bool = False
     higher_is_better: bool = True
     converts: tuple[str, Convert] | None = None
+
+    @property
+    def axis_title(self) -> str:
+        """What score tables hold of it, higher is better."""
+        return self.title if self.higher_is_better else f"negative {self.title}"
 
     def score(self, network: nn.Module, batch: Images) -> Scored:
         """What stands in a score table, higher is better; raises NaswotError where `compute` gives no number."""

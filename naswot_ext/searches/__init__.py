@@ -136,6 +136,7 @@ class Setting:
         options: the algorithm's options, with defaults.
         number: the run's number.
         seed: the run's seed, from which everything random derives.
+        network_seed: the seed of the score tables that belong to the images.
         device: "cpu", "cuda:0", ...
         checkpoint: a file that does not exist, or that an earlier call with the same setting left when it was killed.
             The algorithm goes on from there, and gives the result that it would have given; the caller removes it.
@@ -150,6 +151,7 @@ class Setting:
     options: Mapping[str, Any]
     number: int
     seed: int
+    network_seed: int
     device: str
     checkpoint: Path
     say: Callable[[str], None]
@@ -271,6 +273,23 @@ def row_of(among: Candidates, number: int, run_seed: int, found: Found) -> dict[
 def as_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of runs in the types of a search table."""
     return pd.DataFrame(rows).astype({"arch_index": "int32", "seconds": "float64", "evaluations": "int64"})
+
+
+def join(parts: Sequence[pd.DataFrame], among: Candidates) -> pd.DataFrame:
+    """The table of a search from tables of some of its runs each, as `run` or `search_runs.run_networks` make them."""
+    table = pd.concat(list(parts), ignore_index=True).sort_values("run", ignore_index=True)
+    if "arch_index" in table:
+        return table
+    rows = []
+    found: Any  # a named tuple of the columns
+    for found in table.itertuples():
+        outcome = Found(among.position(found.arch), found.seconds, found.evaluations)
+        row = row_of(among, found.run, found.seed, outcome)
+        if found.arch and outcome.position < 0:
+            # Found, though the ground truth does not know its accuracy.
+            row |= {"arch_index": among.space.index(found.arch), "arch": found.arch}
+        rows.append(row)
+    return as_table(rows)
 
 
 def draw(among: Candidates, options: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -17,8 +17,8 @@ from naswot_ext.provenance import read_table, write_table
 from naswot_ext.tables import (
     correlation_rows,
     final_accuracies,
-    published_accuracy,
     published_tau,
+    quoted_rows,
     read_published,
     search_label,
     search_rows,
@@ -29,7 +29,12 @@ from tests.results.conftest import score_table, truth_table
 
 CORRELATION_HEADER = (
     "space,scored_on,proxy,dataset,split,architectures,singular,failed,kendall,kendall_low,kendall_high,"
-    "spearman,spearman_low,spearman_high,published_kendall"
+    "spearman,spearman_low,spearman_high,published_kendall,"
+    "weighted_tau,weighted_tau_low,weighted_tau_high,ndcg,ndcg_low,ndcg_high,ndcg_100,ndcg_100_low,ndcg_100_high,"
+    "regret_1,regret_1_low,regret_1_high,regret_10,regret_10_low,regret_10_high,"
+    "regret_100,regret_100_low,regret_100_high,kendall_filtered,kendall_filtered_low,kendall_filtered_high,"
+    "partial_kendall,partial_kendall_low,partial_kendall_high,partial_spearman,partial_spearman_low,"
+    "partial_spearman_high,partial_pearson,partial_pearson_low,partial_pearson_high,filtered_architectures"
 )
 SEARCH_HEADER = (
     "space,scored_on,proxy,algorithm,n_samples,runs,dataset,split,mean,std,search_seconds,"
@@ -45,6 +50,13 @@ def facts(algorithm="naswot", n_samples=10, proxy="naswot", scored_on="gaussian"
         "proxy": proxy,
         "n_samples": n_samples,
     }
+
+
+def beside(published, search, dataset, split):
+    """What stands beside a search, (mean, std, source)."""
+    accuracies = runs([92.0]).rename(columns={"cifar10_test": f"{dataset}_{split}"})
+    (row,) = search_rows(accuracies, search, published).itertuples()
+    return row.published_mean, row.published_std, row.published_source
 
 
 def runs(accuracies, seconds=0.5):
@@ -178,7 +190,7 @@ def test_absent_samples_proxy_and_seconds_are_empty_cells(tmp_path, published, n
     ],
 )
 def test_published_accuracies_stand_beside_the_same_search(published, search, dataset, split, expected):
-    assert published_accuracy(published, search, dataset, split) == expected
+    assert beside(published, search, dataset, split) == expected
 
 
 @pytest.mark.parametrize(
@@ -192,10 +204,39 @@ def test_published_accuracies_stand_beside_the_same_search(published, search, da
     ],
 )
 def test_another_search_has_no_published_accuracy_beside_it(published, search, dataset):
-    mean, std, source = published_accuracy(published, search, dataset, "test")
+    mean, std, source = beside(published, search, dataset, "test")
     assert math.isnan(mean)
     assert math.isnan(std)
-    assert source == ""
+    assert not source
+
+
+def test_other_papers_stand_beside_what_only_they_have_and_beside_what_a_config_names(published):
+    found = runs([92.0, 93.0])
+    (row,) = search_rows(found, facts(n_samples=100, proxy="jacobian", scored_on="cifar10"), published).itertuples()
+    assert (row.published_mean, row.published_source) == (91.61, "mellor2020-arxiv-v1 table1")
+    made_by = facts("nasi", None, None, "cifar10") | {"variant": "4T"}
+    (row,) = search_rows(found, made_by, published, beside="NASI(4T)").itertuples()
+    assert (row.algorithm, row.published_mean) == ("nasi@4T", 93.55)
+    (row,) = search_rows(found, facts("area", 20, scored_on="cifar10"), published).itertuples()
+    assert math.isnan(row.published_mean)  # it has validation accuracies alone
+    (row,) = search_rows(
+        found.rename(columns={"cifar10_test": "cifar10_valid"}), facts("area", 20), published
+    ).itertuples()
+    assert row.published_mean == 91.2
+
+
+def test_methods_that_were_not_run_are_quoted_as_such(tmp_path, published):
+    measured = search_rows(runs([92.0, 93.0]), facts(scored_on="cifar10"), published)
+    quoted = quoted_rows(published, ["GDAS", "darts_v1"], measured, "nasbench201", "cifar10")
+    write_searches([measured, quoted], tmp_path / "s.csv", tmp_path / "s.md")
+    _, gdas, darts = read_rows(tmp_path / "s.csv")
+    assert (gdas["algorithm"], gdas["runs"], gdas["mean"], gdas["published_mean"]) == ("GDAS", "0", "", "93.51")
+    assert gdas["published_source"] == "mellor2021-icml table2a, quoted: not run here"
+    assert darts["published_mean"] == "54.3"
+    # They were searched on CIFAR-10: another data set's images are no counterpart.
+    assert quoted_rows(published, ["GDAS"], measured, "nasbench201", "cifar100").empty
+    with pytest.raises(NaswotError, match="Did you mean 'GDAS'"):
+        quoted_rows(published, ["GDSA"], measured, "nasbench201", "cifar10")
 
 
 @pytest.mark.parametrize(

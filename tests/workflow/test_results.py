@@ -98,8 +98,8 @@ def test_rules_are_fingerprinted_by_every_module_that_their_scripts_call(checkou
             assert script
             source = (checkout / "workflow" / "scripts" / script[1]).read_text()
             called = set(re.findall(r"^ +from (naswot_ext\.\w+) import", source, flags=re.MULTILINE))
-            if "benchmark_code(" in body:  # what two rules share
-                body += common[common.index("def benchmark_code") :].split("\n\n\n")[0]
+            for shared in re.findall(r"\b\w+_code\b", body):  # what rules share
+                body += common[common.index(f"def {shared}") :].split("\n\n\n")[0]
             assert called - messages <= set(re.findall(r'"(naswot_ext\.\w+)"', body)), script[1]
             scripts += bool(called - messages)
     assert scripts > 8

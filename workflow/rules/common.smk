@@ -3,6 +3,7 @@
 # Snakemake compares a job's params as a set of values without names, so values that could trade places (start and
 # stop, seed and count) are kept together in one dictionary.
 
+import dataclasses
 import fcntl
 import importlib.metadata
 import math
@@ -16,8 +17,10 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 import naswot_ext
 from naswot_ext import config as configuration
+from naswot_ext import proxy_names
 from naswot_ext.errors import NaswotError
 from naswot_ext.fingerprint import fingerprint
+from naswot_ext.proxy_names import Aggregate
 
 
 def checked(config):
@@ -73,11 +76,25 @@ def say_what_was_found(folder):
         print(f"{what.removesuffix('.html'):8}{Path(folder, what)}")
 
 
-def search_options(algorithm):
-    """The options of every search of an algorithm, by label."""
-    return configuration.search_labels(
-        algorithm, config["searches"]["algorithms"][algorithm]
-    )
+def searches_of(algorithms):
+    """{label: options} of every search, and {label: published method} of those that name what they stand beside."""
+    searches, beside = {}, {}
+    for entry, given in algorithms.items():
+        algorithm, _, variant = entry.partition("@")
+        for label, options in configuration.search_labels(entry, given).items():
+            options = dict(options)
+            if "published" in options:
+                beside[label] = options.pop("published")
+            kind = {"variant": variant} if variant else {}
+            searches[label] = {"algorithm": algorithm, **kind, **options}
+    return searches, beside
+
+
+def searched_by(algorithms):
+    """The proxies that searches name, but for those that are labels of aggregates."""
+    named = [options.get("proxy", []) for options in algorithms.values()]
+    flat = [x for by in named for x in ([by] if isinstance(by, str) else by)]
+    return [name for name in flat if name not in PROXIES]
 
 
 def download_of(options):
@@ -148,13 +165,28 @@ def shard(wildcards):
     return {"draw_seed": draw_seed, "start": start, "stop": stop}
 
 
+def group_of(proxy):
+    """The name and the proxies of the group that a proxy is scored in."""
+    return proxy_names.group(proxy, COMPUTED)
+
+
+def proxies_scored(wildcards):
+    """The proxies of a group of this run, as the library names them, in its order."""
+    members = next(
+        members
+        for group, members in map(group_of, COMPUTED)
+        if group == wildcards.group
+    )
+    return [DEFINED.get(member, member) for member in members]
+
+
 def all_shards(wildcards):
     """The shards of one score table."""
     return expand(
         SHARD,
         space=wildcards.space,
         dataset=wildcards.dataset,
-        proxy=wildcards.proxy,
+        group=group_of(wildcards.proxy)[0],
         seed=wildcards.seed,
         shard=range(
             math.ceil(
@@ -165,16 +197,82 @@ def all_shards(wildcards):
     )
 
 
-def scores_to_search_by(wildcards):
-    """The score tables that a search reads, one a seed; none for one that goes by the ground truth alone."""
-    proxy = SEARCHES[wildcards.algorithm].get("proxy", [])
-    return expand(
-        SCORES,
-        space=wildcards.space,
-        dataset=wildcards.dataset,
-        proxy=proxy,
-        seed=SEEDS,
+def proxies_searched_by(label):
+    """The proxies whose scores a search looks up, several for an aggregate; none where it looks up none."""
+    proxy = SEARCHES[label].get("proxy")
+    defined = DEFINED.get(proxy)
+    return (
+        list(defined.ranks) if isinstance(defined, Aggregate) else [proxy] * bool(proxy)
     )
+
+
+def scores_to_search_by(wildcards):
+    """The score tables that a search looks up, those of all proxies for one seed after those for another."""
+    return [
+        SCORES.format(
+            space=wildcards.space, dataset=wildcards.dataset, proxy=proxy, seed=seed
+        )
+        for seed in SEEDS
+        for proxy in proxies_searched_by(wildcards.algorithm)
+    ]
+
+
+def repeats(wildcards):
+    """How often a search is run, and with which seed."""
+    search = SEARCHES[wildcards.algorithm]
+    common = config["searches"]
+    return {"runs": search.get("runs", common["runs"]), "seed": common["seed"]}
+
+
+def all_runs(wildcards):
+    """The files of all runs of a search, some runs in each."""
+    search = SEARCHES[wildcards.algorithm]
+    runs = repeats(wildcards)["runs"]
+    size = search.get("runs_per_job", config["searches"]["runs_per_job"])
+    return [
+        RUNS.format(
+            space=wildcards.space,
+            dataset=wildcards.dataset,
+            algorithm=wildcards.algorithm,
+            first=first,
+            last=min(first + size, runs) - 1,
+        )
+        for first in range(0, runs, size)
+    ]
+
+
+def images_to_search_with(wildcards):
+    """The images of a search that builds networks, a file a seed: as many as it asks for, or those that were scored."""
+    size = SEARCHES[wildcards.algorithm].get("images", config["batch_size"])
+    pattern = "<results>/batches/{dataset}/size-{size}/seed-{seed}.npz"
+    return expand(pattern, dataset=wildcards.dataset, size=size, seed=SEEDS)
+
+
+def search_code(wildcards):
+    """The code of a search that looks up."""
+    return fingerprint(
+        "naswot_ext.provenance",
+        "naswot_ext.sampling",
+        "naswot_ext.searches",
+        configuration.SEARCHES.module(SEARCHES[wildcards.algorithm]["algorithm"]),
+        configuration.SPACES.module(wildcards.space),
+    )
+
+
+def network_search_code(wildcards):
+    """The code of a search that builds networks."""
+    return fingerprint(
+        "naswot_ext.search_runs",
+        configuration.SEARCHES.module(SEARCHES[wildcards.algorithm]["algorithm"]),
+        configuration.SPACES.module(wildcards.space),
+    )
+
+
+def how_to_search(wildcards):
+    """The options of a search, and how the ranks that it goes by are combined."""
+    search = SEARCHES[wildcards.algorithm]
+    defined = DEFINED.get(search.get("proxy"))
+    return {**search, "how": defined.how} if isinstance(defined, Aggregate) else search
 
 
 def draw(wildcards):
@@ -215,8 +313,8 @@ def each(pattern, **wildcards):
 
 
 def one_of(names):
-    """A regular expression that matches just these names."""
-    return "|".join(re.escape(str(name)) for name in names)
+    """A regular expression that matches just these names, and nothing where there are none."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
 def gpus_per_job():
@@ -248,23 +346,36 @@ DOWNLOADS = yaml.safe_load(
 )
 SPACES = list(config["spaces"])
 DATASETS = list(config["datasets"])
-PROXIES = config["proxies"]
+PROXIES = [proxy_names.label(entry) for entry in config["proxies"]]
 SEEDS = config["seeds"]
-SEARCHES = {
-    label: {"algorithm": algorithm, **options}
-    for algorithm in config["searches"]["algorithms"]
-    for label, options in search_options(algorithm).items()
-}
-# Searches may go by a proxy that is not among those compared.
-SCORED = sorted({*PROXIES} | {s["proxy"] for s in SEARCHES.values() if "proxy" in s})
+SEARCHES, BESIDE = searches_of(config["searches"]["algorithms"])
+# What each label means. Searches may go by a proxy that is not among those compared, and aggregates by such ones.
+DEFINED = proxy_names.definitions(
+    [*config["proxies"], *searched_by(config["searches"]["algorithms"])]
+)
+AGGREGATES = [name for name, by in DEFINED.items() if isinstance(by, Aggregate)]
+COMPUTED = [name for name in DEFINED if name not in AGGREGATES]
+WITH_NETWORKS = [
+    label
+    for label, search in SEARCHES.items()
+    if search["algorithm"] in configuration.NETWORK_SEARCHES
+]
+LOOKING_UP = [label for label in SEARCHES if label not in WITH_NETWORKS]
+IN_ONE_JOB = (
+    LOOKING_UP
+    if config["searches"]["runs"] <= config["searches"]["runs_per_job"]
+    else []
+)
+IN_MANY_JOBS = [label for label in LOOKING_UP if label not in IN_ONE_JOB]
 
 BATCH = f"<results>/batches/{{dataset}}/size-{config['batch_size']}/seed-{{seed}}.npz"
 DOWNLOAD = "<downloads>/{download}/{file}"
 LISTING = "<results>/architectures/{space}.parquet"
 TRUTH = "<results>/benchmarks/{space}.parquet"
 SCORES = "<results>/scores/{space}/{dataset}/{proxy}/seed-{seed}.parquet"
-SHARD = "<results>/scores/{space}/{dataset}/{proxy}/seed-{seed}/shard-{shard}.parquet"
+SHARD = "<results>/scores/{space}/{dataset}/shards/{group}/seed-{seed}/shard-{shard}.parquet"
 SEARCH = "<results>/searches/{space}/{dataset}/{algorithm}.parquet"
+RUNS = "<results>/searches/{space}/{dataset}/{algorithm}/runs-{first}-{last}.parquet"
 CORRELATIONS = "<results>/correlations/{space}/{dataset}/{proxy}.parquet"
 TABLES = [
     f"<results>/tables/{table}.{form}"
@@ -290,8 +401,11 @@ pathvars:
 wildcard_constraints:
     space=one_of(SPACES),
     dataset=one_of(DATASETS),
-    proxy=one_of(SCORED),
+    proxy=one_of(DEFINED),
+    group=one_of({group_of(proxy)[0] for proxy in COMPUTED}),
     algorithm=one_of(SEARCHES),
     seed=one_of(SEEDS),
     shard=r"\d+",
     size=r"\d+",
+    first=r"\d+",
+    last=r"\d+",

@@ -75,6 +75,8 @@ rule search_table:
     threads: 1
     params:
         order=" ".join(SEARCHES),  # Snakemake compares inputs as a set
+        beside=BESIDE,
+        quoted=config["searches"]["quoted"],
         code=fingerprint("naswot_ext.provenance", "naswot_ext.tables"),
     script:
         "../scripts/search_table.py"
@@ -100,12 +102,7 @@ rule score_figure:
     threads: 1
     params:
         figures=config["figures"],
-        code=lambda w: fingerprint(
-            "naswot_ext.figures",
-            "naswot_ext.provenance",
-            "naswot_ext.proxies",
-            configuration.PROXIES.module(w.proxy),
-        ),
+        code=fingerprint("naswot_ext.figures", "naswot_ext.provenance"),
     script:
         "../scripts/score_figure.py"
 
@@ -132,12 +129,8 @@ rule space_sheet:
     params:
         order=" ".join(each("{space}/{dataset}")),  # Snakemake compares inputs as a set
         figures=config["figures"],
-        code=lambda w: fingerprint(
-            "naswot_ext.figures",
-            "naswot_ext.provenance",
-            "naswot_ext.proxies",
-            "naswot_ext.tables",
-            configuration.PROXIES.module(w.proxy),
+        code=fingerprint(
+            "naswot_ext.figures", "naswot_ext.provenance", "naswot_ext.tables"
         ),
     script:
         "../scripts/space_sheet.py"
@@ -162,6 +155,7 @@ rule search_figure:
     threads: 1
     params:
         order=" ".join(SEARCHES),  # Snakemake compares inputs as a set
+        beside=BESIDE,
         figures=config["figures"],
         code=fingerprint(
             "naswot_ext.figures", "naswot_ext.provenance", "naswot_ext.tables"

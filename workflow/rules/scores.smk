@@ -9,14 +9,16 @@ rule score:
     output:
         SHARD,
     log:
-        "<results>/logs/scores/{space}/{dataset}/{proxy}/seed-{seed}/shard-{shard}.log",
+        "<results>/logs/scores/{space}/{dataset}/{group}/seed-{seed}/shard-{shard}.log",
     benchmark:
-        "<results>/timings/scores/{space}/{dataset}/{proxy}/seed-{seed}/shard-{shard}.tsv"
+        "<results>/timings/scores/{space}/{dataset}/{group}/seed-{seed}/shard-{shard}.tsv"
     threads: 1  # a profile's set-threads may give more; scores are the same for the same number of threads
     resources:
         gpu=gpus_per_job(),
     params:
         shard=shard,
+        proxies=proxies_scored,
+        files=lambda w: proxy_names.digest_of(proxies_scored(w)),
         network=lambda w: config["spaces"][w.space]["network"],
         precision=config["scoring"]["precision"],
         record_seconds=config["scoring"]["record_seconds"],
@@ -27,7 +29,7 @@ rule score:
             "naswot_ext.devices",
             "naswot_ext.sampling",
             "naswot_ext.scoring",
-            configuration.PROXIES.module(w.proxy),
+            *proxy_names.module_of(proxies_scored(w)),
             configuration.SPACES.module(w.space),
         ),
     script:
@@ -43,8 +45,30 @@ rule gather_scores:
         "<results>/logs/scores/{space}/{dataset}/{proxy}/seed-{seed}.log",
     benchmark:
         "<results>/timings/scores/{space}/{dataset}/{proxy}/seed-{seed}.tsv"
+    wildcard_constraints:
+        proxy=one_of(COMPUTED),
     threads: 1
     params:
         code=fingerprint("naswot_ext.scoring"),
     script:
         "../scripts/gather_scores.py"
+
+
+# The ranks of several proxies among all that were scored.
+rule aggregate_scores:
+    input:
+        lambda w: expand(SCORES, proxy=DEFINED[w.proxy].ranks, allow_missing=True),
+    output:
+        SCORES,
+    log:
+        "<results>/logs/scores/{space}/{dataset}/{proxy}/seed-{seed}.log",
+    benchmark:
+        "<results>/timings/scores/{space}/{dataset}/{proxy}/seed-{seed}.tsv"
+    wildcard_constraints:
+        proxy=one_of(AGGREGATES),
+    threads: 1
+    params:
+        combined=lambda w: dataclasses.asdict(DEFINED[w.proxy]),
+        code=fingerprint("naswot_ext.aggregates", "naswot_ext.provenance"),
+    script:
+        "../scripts/aggregate_scores.py"

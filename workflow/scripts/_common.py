@@ -77,3 +77,18 @@ def source_options(job: Any) -> dict[str, Any]:
             except NaswotError as error:
                 logging.warning("%s It is read as it is.", error)
     return options
+
+
+def search_facts(job: Any) -> dict[str, Any]:
+    """How a search was made, for the metadata of its table."""
+    options = dict(job.params.search)
+    return {
+        "proxy": None,
+        "n_samples": None,
+        **options,
+        "space": job.wildcards.space,
+        "scored_on": job.wildcards.dataset,
+        "label": job.wildcards.algorithm,
+        "draw": job.params.draw,
+        "repeats": job.params.repeats,
+    }

@@ -14,7 +14,7 @@ with reporting(snakemake):
         score_architectures(
             space,
             drawn[shard["start"] :],
-            snakemake.wildcards.proxy,
+            snakemake.params.proxies,
             snakemake.input.batch,
             int(snakemake.wildcards.seed),
             snakemake.output[0],

@@ -1,32 +1,27 @@
-"""Run one simulated search."""
+"""Make all runs, or some, of one search that looks up scores and accuracies."""
 
-from _common import reporting
+from _common import reporting, search_facts
 
 with reporting(snakemake):
     from naswot_ext.provenance import read_table, write_table
     from naswot_ext.sampling import open_listing, sample_architectures
     from naswot_ext.searches import candidates, run
 
-    space, scored_on = snakemake.wildcards.space, snakemake.wildcards.dataset
-    draw, repeats = snakemake.params.draw, snakemake.params.repeats
-    options = dict(snakemake.params.search)
-    algorithm = options.pop("algorithm")
-    opened, available = open_listing(space, listing=snakemake.input.get("listing"))
+    draw, repeats, options = snakemake.params.draw, snakemake.params.repeats, dict(snakemake.params.search)
+    space, available = open_listing(snakemake.wildcards.space, listing=snakemake.input.get("listing"))
+    tables = [read_table(table) for table in snakemake.input.scores]
+    # All proxies of one seed stand together.
+    seeds = {}
+    for file, table in zip(snakemake.input.scores, tables, strict=True):
+        seeds.setdefault(file.rsplit("/", 1)[-1], []).append(table)
     among = candidates(
-        opened,
+        space,
         sample_architectures(available, draw["architectures"], draw["draw_seed"]),
         read_table(snakemake.input.truth),
-        scored_on,
-        [[read_table(table)] for table in snakemake.input.scores],
+        snakemake.wildcards.dataset,
+        list(seeds.values()),
         source=snakemake.input.truth,
     )
-    write_table(
-        run(algorithm, options, among, repeats["runs"], repeats["seed"]),
-        snakemake.output[0],
-        **{"proxy": None, "n_samples": None, **options},
-        space=space,
-        scored_on=scored_on,
-        algorithm=algorithm,
-        draw=draw,
-        repeats=repeats,
-    )
+    numbers = repeats.get("runs") or range(int(snakemake.wildcards.first), int(snakemake.wildcards.last) + 1)
+    found = run(options.pop("algorithm"), options, among, numbers, repeats["seed"])
+    write_table(found, snakemake.output[0], **search_facts(snakemake))

@@ -11,5 +11,9 @@ with reporting(snakemake):
     published = read_published(snakemake.input.published)
     tables = [read_table(f) for f in snakemake.input.searches]
     made_by = [read_provenance(f) for f in snakemake.input.searches]
-    rows = [search_rows(table, facts, published) for table, facts in zip(tables, made_by, strict=True)]
+    beside = snakemake.params.beside
+    rows = [
+        search_rows(table, facts, published, beside.get(facts["label"]))
+        for table, facts in zip(tables, made_by, strict=True)
+    ]
     save(search_figure(tables, rows, split=options["split"]), *snakemake.output, dpi=options["dpi"])

@@ -5,7 +5,6 @@ from _common import reporting
 with reporting(snakemake):
     from naswot_ext.figures import Scored, save, sheet
     from naswot_ext.provenance import read_provenance, read_table
-    from naswot_ext.proxies import PROXIES
     from naswot_ext.tables import read_published
 
     options, inputs = snakemake.params.figures, snakemake.input
@@ -19,7 +18,7 @@ with reporting(snakemake):
     figure = sheet(
         scored,
         read_published(inputs.published),
-        x_label=PROXIES.get(snakemake.wildcards.proxy).title,
+        x_label=read_provenance(snakemake.input.scores[0])["title"],
         split=options["split"],
     )
     save(figure, *snakemake.output, dpi=options["dpi"])
