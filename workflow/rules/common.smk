@@ -262,6 +262,8 @@ def search_code(wildcards):
 def network_search_code(wildcards):
     """The code of a search that builds networks."""
     return fingerprint(
+        "naswot_ext.devices",
+        "naswot_ext.sampling",
         "naswot_ext.search_runs",
         configuration.SEARCHES.module(SEARCHES[wildcards.algorithm]["algorithm"]),
         configuration.SPACES.module(wildcards.space),
