@@ -11,11 +11,12 @@ never an exception: it must not stop a run that has other results.
 from naswot_ext.statistics.comparison import holm, proxy_tests, search_tests
 from naswot_ext.statistics.correlation import Correlation, Estimate, correlate, kendall, spearman
 from naswot_ext.statistics.mean_ranks import MeanRanks, mean_ranks, proxy_win_rates, search_win_rates
-from naswot_ext.statistics.measures import MEASURES
+from naswot_ext.statistics.measures import MEASURES, TOP
 from naswot_ext.statistics.pairing import Paired, pair
 
 __all__ = [
     "MEASURES",
+    "TOP",
     "Correlation",
     "Estimate",
     "MeanRanks",
