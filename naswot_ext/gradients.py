@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line
 from naswot_ext.forward import Inputs, run, undisturbed
 from naswot_ext.proxies import Images
 
@@ -101,13 +101,13 @@ def cross_entropy(network: nn.Module, batch: Images) -> Tensor:
             f"The labels are {labels.dtype} of shape {list(labels.shape)}; they must be whole numbers, one for each of "
             f"the {len(batch.images)} images."
         )
-    if batch.classes < 2:
-        raise NaswotError(
-            "The data set has one class: the cross-entropy is then 0 for every network. Give `classes`, or choose a "
-            "data set with labels."
-        )
     outputs = logits(network, batch.images, batch.classes)
     classes = min(batch.classes, outputs.shape[1])
+    if classes < 2:
+        raise NaswotError(
+            f"The data set has {batch.classes} classes and the network {outputs.shape[1]} outputs: the cross-entropy "
+            "of one class is 0 for every network. Give `classes`, or choose a data set with labels."
+        )
     # Before the loss, which on a GPU would fail for good, and skips the label -100 in silence.
     low, high = torch.stack([labels.min(), labels.max()]).tolist()
     if low < 0 or high >= classes:
@@ -115,7 +115,9 @@ def cross_entropy(network: nn.Module, batch: Images) -> Tensor:
             f"The labels run from {low} to {high}, but the data set has {batch.classes} classes and the network "
             f"{outputs.shape[1]} outputs: labels must lie between 0 and {classes - 1}."
         )
-    return functional.cross_entropy(outputs.to(torch.promote_types(outputs.dtype, torch.float32)), labels.long())
+    # A copy, which unlike a tensor made in inference mode may be kept for the backward pass.
+    labels = labels.to(torch.int64, copy=True)
+    return functional.cross_entropy(outputs.to(torch.promote_types(outputs.dtype, torch.float32)), labels)
 
 
 def gradients(
@@ -123,21 +125,25 @@ def gradients(
 ) -> Sequence[Tensor]:
     """The gradient of a scalar for each parameter, zeros for one that it does not depend on; no `.grad` is touched.
 
-    Raises NaswotError where the output was computed without gradients.
+    Raises NaswotError where the output was computed without gradients, and where the backward pass fails.
     """
     if not output.requires_grad:
         raise NaswotError(
             "The network's output depends on no trainable parameter: it was computed without gradients "
             "(torch.no_grad, detach or another framework in its forward pass), which this proxy needs."
         )
-    return torch.autograd.grad(
-        output,
-        parameters,
-        retain_graph=keep_graph or differentiable_again,
-        create_graph=differentiable_again,
-        allow_unused=True,
-        materialize_grads=True,
-    )
+    try:
+        return torch.autograd.grad(
+            output,
+            parameters,
+            retain_graph=keep_graph or differentiable_again,
+            create_graph=differentiable_again,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    # A user's module may fail here with any error.
+    except Exception as error:
+        raise NaswotError(f"The network's backward pass failed: {type(error).__name__}: {one_line(error)}") from error
 
 
 def finite(value: Tensor, loss: Tensor) -> float:
