@@ -30,7 +30,7 @@ DATASETS: Registry[Any] = Registry("data set source", "naswot_ext.datasets", das
 SEARCHES: Registry[Any] = Registry("search algorithm", "naswot_ext.searches")
 
 # Those that build networks, so that their runs are jobs for a GPU; they look at images of their own.
-NETWORK_SEARCHES = ("darts_v1", "darts_v2", "enas", "gdas", "nasi", "naswot_live", "rsps", "setn")
+NETWORK_SEARCHES = ("darts_v1", "darts_v2", "enas", "funnel", "gdas", "nasi", "naswot_live", "rsps", "setn")
 
 # No search space has fewer architectures. To count those of one means to import it, and torch, which takes seconds.
 _FEW_ARCHITECTURES = 1000

@@ -10,14 +10,13 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import torch
 
 from naswot_ext import devices
 from naswot_ext.errors import NaswotError
-from naswot_ext.proxies import Images
 from naswot_ext.proxy_names import find
 from naswot_ext.scoring import Engine, in_flight_on
 from naswot_ext.searches import SEARCHES, NetworkSearch, Outcome, Setting, best
+from naswot_ext.searches._live import batch_of
 
 
 def naswot_live(setting: Setting) -> Outcome:
@@ -27,16 +26,9 @@ def naswot_live(setting: Setting) -> Outcome:
         raise NaswotError(f"n_samples is {count}, but {len(setting.sampled)} architectures were drawn.")
     rng = np.random.default_rng(setting.seed)
     drawn = setting.sampled[rng.integers(len(setting.sampled), size=count)]
-    proxy = find(setting.options.get("proxy", "naswot"))
-    if proxy.needs_labels and setting.labels is None:
-        raise NaswotError(f"The proxy {proxy.name} needs the labels of the images, and these have none.")
+    name = setting.options.get("proxy", "naswot")
     start = time.perf_counter()
-    images = torch.from_numpy(setting.images)
-    if setting.device == "cpu":
-        images = images.contiguous(memory_format=torch.channels_last)
-    labels = None if setting.labels is None else torch.from_numpy(setting.labels).to(setting.device)
-    batch = Images(images.to(setting.device), labels, setting.classes)
-    engine = Engine(setting.space, [proxy], batch, setting.network_seed, setting.device)
+    engine = Engine(setting.space, [find(name)], batch_of(setting, [name]), setting.network_seed, setting.device)
     # An architecture that was drawn twice has the same score both times.
     different = np.unique(drawn)
     rows = [row for chunk in engine.score(different, in_flight_on(setting.device)) for row in chunk]

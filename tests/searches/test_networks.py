@@ -1,0 +1,118 @@
+"""Searches that build networks: the same as looking up, resumable run by run, and clear about what they cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from naswot_ext import scoring, searches
+from naswot_ext.datasets import Batch, make_batch, save_batch
+from naswot_ext.errors import NaswotError
+from naswot_ext.provenance import read_provenance, read_table
+from naswot_ext.search_runs import COLUMNS, run_networks
+from naswot_ext.searches import SEARCHES, NetworkSearch, Outcome, Setting
+from naswot_ext.spaces import SPACES
+
+SPACE = SPACES.get("nasbench201").with_network(channels=4, cells=1)
+SAMPLED = np.array([900, 11920, 33, 5, 12000, 77])
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    save_batch(make_batch({"source": "gaussian", "image_size": 8}, 6, seed=0), tmp_path / "batch.npz")
+    return tmp_path / "batch.npz"
+
+
+def make_runs(algorithm: str, images: Path, output: Path, runs=range(4), seed: int = 0, **options) -> pd.DataFrame:
+    run_networks(algorithm, options, SPACE, SAMPLED, {0: images}, runs, seed, output, progress=False)
+    return read_table(output)
+
+
+def truth() -> pd.DataFrame:
+    """Accuracies that are the index, in thousands, of all that were sampled but one."""
+    columns = {"arch_index": SAMPLED[:-1], "arch": [SPACE.architecture(int(i)) for i in SAMPLED[:-1]]}
+    accuracy = {"valid_accuracy": SAMPLED[:-1] / 1000, "test_accuracy": SAMPLED[:-1] / 1000}
+    return pd.DataFrame({**columns, "dataset": "cifar10", "epochs": 200, **accuracy})
+
+
+def test_scoring_while_searching_finds_what_looking_up_finds(images: Path, tmp_path: Path) -> None:
+    scoring.score_architectures(SPACE, SAMPLED, "naswot", images, 0, tmp_path / "scores.parquet", progress=False)
+    known = pd.concat([truth(), truth().tail(1).assign(arch_index=77, arch=SPACE.architecture(77))])
+    among = searches.candidates(SPACE, SAMPLED, known, "noise", [[read_table(tmp_path / "scores.parquet")]])
+    looked_up = searches.run("naswot", {"n_samples": 3}, among, 6, seed=0)
+    live = make_runs("naswot_live", images, tmp_path / "runs.parquet", range(6), n_samples=3)
+    assert live["arch"].tolist() == looked_up["arch"].tolist()
+    assert live["seed"].tolist() == looked_up["seed"].tolist()
+    assert live["arch"].nunique() > 1
+    assert (live["seconds"] > 0).all()
+
+
+def test_a_funnel_finds_the_best_mean_rank_among_the_largest(images: Path, tmp_path: Path) -> None:
+    names = ["naswot", "params"]
+    found = make_runs("funnel", images, tmp_path / "runs.parquet", [2], keep=3, proxies=names).iloc[0]
+    scoring.score_architectures(
+        SPACE, SAMPLED, names, images, int(found["seed"]), tmp_path / "scores.parquet", progress=False
+    )
+    table = read_table(tmp_path / "scores.parquet").pivot(index="arch", columns="proxy", values="score")
+    largest = table.nlargest(3, "params")
+    assert found["arch"] == largest.rank().mean(axis=1).idxmax()
+    assert found["evaluations"] == 3
+
+
+def test_runs_can_be_spread_over_jobs_and_joined(images: Path, tmp_path: Path) -> None:
+    whole = make_runs("naswot_live", images, tmp_path / "whole.parquet", range(4), n_samples=2)
+    parts = [make_runs("naswot_live", images, tmp_path / f"{i}.parquet", [i], n_samples=2) for i in (2, 0, 3, 1)]
+    assert list(whole.columns) == list(COLUMNS)
+    among = searches.candidates(SPACE, SAMPLED, truth(), "noise")
+    joined = searches.join(parts, among)
+    assert joined["arch"].tolist() == whole["arch"].tolist()
+    known = joined[joined["arch_index"] != SAMPLED[-1]]
+    assert (known["cifar10_test"] == known["arch_index"] / 1000).all()
+    # What has no ground truth was found all the same.
+    outside = searches.join([whole.assign(arch=SPACE.architecture(int(SAMPLED[-1])))], among)
+    assert (outside["arch_index"] == SAMPLED[-1]).all()
+    assert outside["cifar10_test"].isna().all()
+    nothing = searches.join([whole.assign(arch="")], among)
+    assert (nothing["arch_index"] == -1).all()
+    looked_up = [searches.run("random", {}, among, numbers, seed=0) for numbers in ([1, 2], [0])]
+    assert searches.join(looked_up, among).equals(searches.run("random", {}, among, 3, seed=0))
+
+
+def test_a_run_that_was_cut_short_goes_on_and_finished_ones_are_kept(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[int, bool]] = []
+
+    def search(setting: Setting) -> Outcome:
+        calls.append((setting.number, setting.checkpoint.exists()))
+        if setting.number == 1 and not setting.checkpoint.exists():
+            setting.checkpoint.write_text("half-way")
+            raise KeyboardInterrupt
+        return Outcome(SPACE.architecture(setting.number), 1.5, 3)
+
+    monkeypatch.setitem(SEARCHES._entries, "nasi", NetworkSearch(search, needs_labels=True))
+    with pytest.raises(KeyboardInterrupt):
+        make_runs("nasi", images, tmp_path / "runs.parquet", range(3))
+    table = make_runs("nasi", images, tmp_path / "runs.parquet", range(3))
+    assert calls == [(0, False), (1, False), (1, True), (2, False)]
+    assert table["arch"].tolist() == [SPACE.architecture(i) for i in range(3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch.npz", "runs.parquet"]
+    made_by = read_provenance(tmp_path / "runs.parquet")
+    assert {"search", "options", "seed", "device", "code", "torch"} <= made_by.keys()
+
+
+def test_what_such_a_search_cannot_use_is_one_clear_error(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(NaswotError, match="The search rea builds no networks"):
+        make_runs("rea", images, tmp_path / "a.parquet")
+    with pytest.raises(NaswotError, match="The search naswot_live builds networks: nothing can be looked up"):
+        searches.run("naswot_live", {}, searches.candidates(SPACE, SAMPLED, truth(), "noise"), 1, 0)
+    save_batch(Batch(np.zeros((4, 3, 8, 8), np.float32), None, 10), tmp_path / "unlabelled.npz")
+    with pytest.raises(NaswotError, match=r"gdas needs the labels of the images, and those of .*unlabelled\.npz"):
+        make_runs("gdas", tmp_path / "unlabelled.npz", tmp_path / "a.parquet")
+    with pytest.raises(NaswotError, match="snip needs the labels"):
+        make_runs("naswot_live", tmp_path / "unlabelled.npz", tmp_path / "b.parquet", n_samples=2, proxy="snip")
+    with pytest.raises(NaswotError, match="n_samples is 7, but 6 architectures were drawn"):
+        make_runs("naswot_live", images, tmp_path / "c.parquet", n_samples=7)
