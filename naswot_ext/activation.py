@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from naswot_ext import forward, fused, ops, rectifiers, seeds
-from naswot_ext.capture import Capture, LayerKernels
+from naswot_ext.capture import Capture, Collector, LayerKernels
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.forward import Batch
 
@@ -29,6 +29,7 @@ __all__ = [
     "Pending",
     "Ranked",
     "Score",
+    "collect",
     "count_units",
     "finish",
     "launch",
@@ -334,6 +335,15 @@ def count_units(
     return _watch(model, inputs, options, None)
 
 
+def collect(model: nn.Module, batch: Batch | forward.Inputs, into: Collector) -> Count:
+    """Give all that `score` would count of `model` to `into`, in the order of the forward pass; errors are its, too.
+
+    Runs where the model is, with BatchNorm in training mode. Activations that are not finite are for `into` to find.
+    """
+    model = forward.read_model(model)
+    return _watch(model, forward.place(_images(batch), model), _options(None, "train", ()), into)
+
+
 def _images(batch: Batch | forward.Inputs) -> forward.Inputs:
     inputs = batch if isinstance(batch, forward.Inputs) else forward.read_batch(batch)
     if inputs.images < 2:
@@ -403,7 +413,7 @@ def _not_finite(model: str, count: int) -> NaswotError:
     )
 
 
-def _watch(model: nn.Module, inputs: forward.Inputs, options: _Options, kernels: LayerKernels | None) -> Count:
+def _watch(model: nn.Module, inputs: forward.Inputs, options: _Options, kernels: Collector | None) -> Count:
     capture = Capture(model, inputs.images, options.wanted, options.ignore, kernels)
     with forward.undisturbed(model, options.batchnorm):
         try:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from naswot_ext import ops, rectifiers
 from naswot_ext.errors import NaswotError
+
+
+class Collector(Protocol):
+    """What a `Capture` gives the activations to."""
+
+    def add(self, activations: Tensor) -> None:
+        """Take the pre-activations [B, ...] of one application, before they may be overwritten."""
+
+    def written(self, tensor: Tensor) -> None:
+        """Hear that `tensor` is about to be changed in place."""
 
 
 class LayerKernels:
@@ -82,7 +92,7 @@ class LayerKernels:
 
 
 class Capture(TorchDispatchMode):
-    """Count every rectifier application of `model` while active, and collect K in `kernels` if given.
+    """Count every rectifier application of `model` while active, and give its pre-activations to `kernels`, if given.
 
     `images` is B; `wanted` the names of `rectifiers.NAMES` that count; `ignore` globs of module paths whose
     activations are left out. A mistake raises NaswotError in the middle of the model's forward pass and is
@@ -95,7 +105,7 @@ class Capture(TorchDispatchMode):
         images: int,
         wanted: Collection[str],
         ignore: Sequence[str],
-        kernels: LayerKernels | None,
+        kernels: Collector | None,
     ) -> None:
         super().__init__()
         self.units = 0

@@ -85,6 +85,6 @@ def load_module(home: str) -> ModuleType:
         sys.modules.setdefault(path.stem, module)
         found.loader.exec_module(module)
         return module
-    # The user's own code may raise anything; its message and place are what they need.
-    except Exception as error:
+    # The user's own code may raise anything, or end as programs do; its message and place are what they need.
+    except (Exception, SystemExit) as error:
         raise NaswotError(f"{home} cannot be imported: {type(error).__name__}: {error}") from error

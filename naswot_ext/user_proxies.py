@@ -1,8 +1,9 @@
-"""A user's own proxies: functions in files of their own, named ``my_proxies.py:function`` wherever a proxy is named.
+"""A user's own proxies, named ``my_proxies.py:function`` wherever a proxy is named.
 
-The function takes a network and `naswot_ext.proxies.Images` and returns one number, higher is better unless it says
-otherwise by an attribute (``function.higher_is_better = False``; likewise `needs_labels`, `title`, `cost`, `batch`); or
-it was made with `naswot_ext.proxies.proxy`. Imports no torch, because the Snakefile reads this at every start.
+The function takes a network and `naswot_ext.proxies.Images` and returns a number. It may carry the facts of a `Proxy`
+as attributes (``function.higher_is_better = False``), or be made one by ``@naswot_ext.proxies.proxy(...)``.
+
+Imports no torch, because the Snakefile reads this at every start.
 """
 
 from __future__ import annotations
@@ -11,99 +12,155 @@ import ast
 import functools
 import hashlib
 import inspect
+import keyword
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from naswot_ext.errors import NaswotError, one_line, unknown
+from naswot_ext.errors import NaswotError, one_line, shown, unknown
 from naswot_ext.registry import Registry
 
 if TYPE_CHECKING:
     from naswot_ext.proxies import Proxy
 
-_REGISTERED: Registry[Proxy] = Registry("proxy", "naswot_ext.proxies")
-_FACTS = ("title", "cost", "batch", "needs_labels", "higher_is_better")
+# The same folder as the package's own registry, whose import would bring torch with it.
+_REGISTERED: Registry[Any] = Registry("proxy", "naswot_ext.proxies")
+# What a function may say of itself by attributes of these names.
+_FACTS = {"title": str, "cost": str, "batch": str, "needs_labels": bool, "higher_is_better": bool}
 
 
-def is_user_proxy(name: str) -> bool:
-    """Whether a name is of the form FILE.py:FUNCTION."""
-    return ".py:" in name
+class _Name(NamedTuple):
+    file: str
+    function: str
 
 
-def label(name: str) -> str:
-    """What a user's proxy is called in files and tables: its function."""
-    return name.rpartition(":")[2]
+def is_user_proxy(spec: str) -> bool:
+    """Whether a proxy's name is that of a function in a file: ``FILE.py:FUNCTION``."""
+    return ".py:" in spec
 
 
-def digest(name: str) -> str:
-    """SHA-256 of the proxy's file; raises NaswotError where there is none."""
-    return hashlib.sha256(_read(name)).hexdigest()
+def label(spec: str) -> str:
+    """What such a proxy is called in files and tables: its function's name, which `check` holds to be one.
+
+    >>> label("code/my_proxies.py:depth")
+    'depth'
+    """
+    return spec.rpartition(":")[2]
 
 
-def check(name: str) -> None:
-    """Raise NaswotError where FILE.py:FUNCTION can be seen to be wrong without running the file."""
-    source, function = _read(name), label(name)
-    if not function.isidentifier():
-        raise NaswotError(f"{name} does not name a function. Write it as my_proxies.py:my_function.")
+def digest(spec: str) -> str:
+    """SHA-256 of the proxy's file; raises NaswotError where it cannot be read."""
+    return hashlib.sha256(_source(_read(spec).file)).hexdigest()
+
+
+def check(spec: str) -> None:
+    """Raise NaswotError where `load` would not find the function. Runs nothing of the file, and imports no torch."""
+    file, function = _read(spec)
     try:
-        names = set(_top_level_names(ast.parse(source)))
-    except (SyntaxError, ValueError) as error:
-        raise NaswotError(f"{_file(name)} is no Python file: {one_line(error)}") from None
-    if "*" not in names and function not in names:
-        raise unknown(f"name in {_file(name)}:", function, sorted(names))
-    if function in _REGISTERED.names():
-        raise NaswotError(f"{name} has the name of a proxy that naswot has already. Give your function another name.")
+        names = set(_top_level(ast.parse(_source(file), file).body))
+    except (SyntaxError, ValueError) as error:  # a ValueError of what is no text
+        raise NaswotError(f"{file} is not valid Python: {one_line(error)}.") from error
+    if function not in names and "*" not in names:
+        raise unknown(f"function in {file}:", function, {name for name in names if not name.startswith("_")})
 
 
-def load(name: str) -> Proxy:
-    """The proxy that FILE.py:FUNCTION names; raises NaswotError where there is none, or the file cannot be run."""
+def load(spec: str) -> Proxy:
+    """The proxy, called `label(spec)`; runs its file.
+
+    Raises NaswotError where the file is missing, cannot be imported or has no such function, where that is not callable
+    with (network, batch) or says something of itself that is none of a proxy's facts, and where its name is taken.
+    """
     from naswot_ext.proxies import Proxy
 
-    check(name)
-    function = getattr(_module(str(Path(_file(name)).resolve()), digest(name)), label(name), None)
-    if isinstance(function, Proxy):
-        return function
-    if not callable(function) or isinstance(function, type):
-        raise NaswotError(f"{name} is a {type(function).__name__}; it must be a function of (network, batch).")
-    try:
-        inspect.signature(function).bind(None, None)
-    except TypeError as error:
-        raise NaswotError(f"{name} cannot be called with (network, batch): {error}.") from None
-    except ValueError:
-        pass  # a function in C says nothing about itself
-    facts = {key: getattr(function, key) for key in _FACTS if hasattr(function, key)}
-    return Proxy(**{"name": label(name), "title": label(name), "cost": "a user's own", "compute": function, **facts})
+    file, function = _read(spec)
+    module = _run(str(Path(file).resolve()), digest(spec))
+    if not hasattr(module, function):
+        raise unknown(f"function in {file}:", function, [name for name in vars(module) if not name.startswith("_")])
+    entry = getattr(module, function)
+    if isinstance(entry, Proxy):
+        if entry.name in _REGISTERED.names():
+            raise _taken(spec, entry.name)
+        _check_callable(spec, entry.compute)
+        return replace(entry, name=function)
+    _check_callable(spec, entry)
+    return Proxy(name=function, compute=entry, **{"title": function, "cost": "a user's own", **_facts(spec, entry)})
 
 
 @functools.cache
-def _module(path: str, digest: str) -> ModuleType:
-    """The module in a file; run once as long as the file stays the same, since it may register things."""
+def _run(path: str, digest: str) -> ModuleType:
+    """The module of a file, which runs once for as long as the file stays the same."""
     from naswot_ext.models import load_module
+    from naswot_ext.proxies import PROXIES
 
-    return load_module(path)
-
-
-def _file(name: str) -> str:
-    return name.rpartition(":")[0]
-
-
-def _read(name: str) -> bytes:
+    before = set(PROXIES._entries)
     try:
-        return Path(_file(name)).read_bytes()
+        return load_module(path)
+    finally:
+        # What @proxy registers there is known by the name of the file, too, or not at all.
+        for name in set(PROXIES._entries) - before:
+            if not PROXIES._entries[name].compute.__module__.startswith(f"{PROXIES.package}."):
+                del PROXIES._entries[name]
+
+
+def _read(spec: str) -> _Name:
+    file, _, function = spec.rpartition(":")
+    if not file.endswith(".py") or not function.isidentifier() or keyword.iskeyword(function):
+        raise NaswotError(f"{shown(spec)} does not name a function in a file. Use my_proxies.py:function.")
+    if function in _REGISTERED.names():
+        raise _taken(spec, function)
+    return _Name(file, function)
+
+
+def _taken(spec: str, name: str) -> NaswotError:
+    return NaswotError(f"{spec} has the name of the proxy {name}, which there is already. Rename the function.")
+
+
+def _source(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
     except OSError as error:
         raise NaswotError(
-            f"The proxy's file {_file(name)} cannot be read ({error.strerror}; looked for in {Path.cwd()}). Correct the "
-            "path, which is relative to the working directory."
+            f"The proxy's file {file} cannot be read ({error.strerror}; looked for in {Path.cwd()}). Correct the path, "
+            "which is relative to the working directory."
         ) from None
 
 
-def _top_level_names(tree: ast.Module) -> Iterator[str]:
-    """Names that a file defines, assigns or imports at its top level; "*" where it imports whatever there is."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (alias.asname or alias.name for alias in node.names)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+def _top_level(body: list[ast.stmt]) -> Iterator[str]:
+    """The names that a module's statements define; "*" where they come from elsewhere."""
+    for statement in body:
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield statement.name
+            case ast.Import() | ast.ImportFrom():
+                yield from ((alias.asname or alias.name).partition(".")[0] for alias in statement.names)
+            case ast.Assign() | ast.AnnAssign():
+                yield from (node.id for node in ast.walk(statement) if isinstance(node, ast.Name))
+            case _:
+                # if, try, with, for: names of the module, too.
+                for part in ("body", "orelse", "finalbody", "handlers"):
+                    for inner in getattr(statement, part, []):
+                        yield from _top_level(inner.body if isinstance(inner, ast.ExceptHandler) else [inner])
+
+
+def _check_callable(spec: str, function: Any) -> None:
+    if not callable(function) or isinstance(function, type):
+        raise NaswotError(f"{spec} is a {type(function).__name__}; name a function (network, batch) -> float.")
+    try:
+        inspect.signature(function).bind("network", "batch")
+    except TypeError as error:
+        raise NaswotError(
+            f"{spec} cannot be called with (network, batch): {error}. A proxy takes these two and returns a number."
+        ) from error
+    except ValueError:
+        pass  # written in C, without a signature
+
+
+def _facts(spec: str, function: Any) -> dict[str, Any]:
+    facts = {name: getattr(function, name) for name in _FACTS if hasattr(function, name)}
+    for name, value in facts.items():
+        if not isinstance(value, _FACTS[name]):
+            expected = "True or False" if _FACTS[name] is bool else "a text"
+            raise NaswotError(f"{spec} has the attribute {name} = {shown(value)}; it must be {expected}.")
+    return facts
