@@ -82,13 +82,15 @@ def search_labels(entry: str, options: Mapping[str, Any]) -> dict[str, dict[str,
     {'naswot-10': {'n_samples': 10, 'proxy': 'naswot'}, 'naswot-params-10': {'n_samples': 10, 'proxy': 'params'}}
     """
     proxies = options.get("proxy", [None])
+    # A search that scores for itself needs the name that finds the proxy, which is not what files are called by.
+    scores_itself = algorithm_of(entry) in NETWORK_SEARCHES
     found = {}
     for proxy in [proxies] if isinstance(proxies, str) else proxies:
         name = proxy and proxy_names.label(proxy)
         counts = options.get("n_samples")
         for n_samples in counts if isinstance(counts, list) else [counts]:
             parts = [entry, name if name != "naswot" else None, n_samples if isinstance(counts, list) else None]
-            chosen = {**options, "n_samples": n_samples, "proxy": name}
+            chosen = {**options, "n_samples": n_samples, "proxy": proxy if scores_itself else name}
             label = "-".join(str(part) for part in parts if part is not None)
             found[label] = {key: value for key, value in chosen.items() if value is not None}
     return found
@@ -264,10 +266,17 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[str]:
             yield from _proxy_problems(entry, labels)
     algorithms = sections["searches"].get("algorithms")
     for algorithm, options in algorithms.items() if isinstance(algorithms, dict) else []:
-        by = options.get("proxy") if isinstance(options, dict) else None
-        for proxy in by if isinstance(by, list) else [by]:
-            if proxy not in labels:
-                yield from _check_proxy(proxy, f"searches.algorithms.{algorithm}.proxy")
+        live = algorithm_of(algorithm) in NETWORK_SEARCHES
+        for key in ("proxy", "proxies", "first"):
+            by = options.get(key) if isinstance(options, dict) else None
+            for proxy in by if isinstance(by, list) else [by]:
+                if live and proxy in labels and proxy not in PROXIES.names():
+                    yield (
+                        f"searches.algorithms.{algorithm}.{key}: a search that scores for itself takes no label of "
+                        f"`proxies` such as {proxy!r}. Name proxies, your own as my_file.py:function."
+                    )
+                elif proxy not in labels:
+                    yield from _check_proxy(proxy, f"searches.algorithms.{algorithm}.{key}")
 
 
 def _ranks(entry: Mapping[str, Any]) -> list[str]:

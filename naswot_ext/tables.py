@@ -104,6 +104,9 @@ _TITLES = {
     "imagenette2": "Imagenette2",
     "gaussian": "standard-normal images",
     "naswot": "NASWOT",
+    "naswot_live": "NASWOT live",
+    **{name.casefold().replace("-", "_"): name for name in ("RS", "REA", "AREA", "REINFORCE", "BOHB", "NASI")},
+    **{name.casefold().replace("-", "_"): name for name in ("RSPS", "DARTS-V1", "DARTS-V2", "GDAS", "SETN", "ENAS")},
 }
 
 _PAGE = """<!doctype html><meta charset="utf-8"><style>
@@ -119,8 +122,11 @@ def title(name: str) -> str:
 
 
 def search_label(algorithm: str, proxy: str | None, n_samples: int | None) -> str:
-    """What people call a search: "NASWOT, N = 10", "random", "naswot over params, N = 10"."""
-    name = title(algorithm) if proxy in (None, algorithm) else f"{algorithm} over {proxy}"
+    """What people call a search: "NASWOT, N = 10", "random", "NASI (4T)", "naswot over params, N = 10"."""
+    kind, _, variant = algorithm.partition("@")
+    name = f"{title(kind)} ({variant})" if variant else title(kind)
+    if proxy not in (None, "naswot"):
+        name = f"{kind if kind == 'naswot' else name} over {proxy}"
     return name if n_samples is None else f"{name}, N = {n_samples}"
 
 

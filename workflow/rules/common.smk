@@ -91,8 +91,12 @@ def searches_of(algorithms):
 
 
 def searched_by(algorithms):
-    """The proxies that searches name, but for those that are labels of aggregates."""
-    named = [options.get("proxy", []) for options in algorithms.values()]
+    """The proxies whose tables searches look up, but for those that are labels of aggregates."""
+    named = [
+        options.get("proxy", [])
+        for entry, options in algorithms.items()
+        if configuration.algorithm_of(entry) not in configuration.NETWORK_SEARCHES
+    ]
     flat = [x for by in named for x in ([by] if isinstance(by, str) else by)]
     return [name for name in flat if name not in PROXIES]
 
@@ -259,9 +263,17 @@ def search_code(wildcards):
     )
 
 
+def proxies_while_searching(label):
+    """The proxies that a search scores for itself."""
+    search = SEARCHES[label]
+    named = [search.get(key) for key in ("proxy", "first")]
+    return [name for name in [*named, *search.get("proxies", [])] if name]
+
+
 def network_search_code(wildcards):
     """The code of a search that builds networks."""
     return fingerprint(
+        *proxy_names.module_of(proxies_while_searching(wildcards.algorithm)),
         "naswot_ext.devices",
         "naswot_ext.sampling",
         "naswot_ext.search_runs",

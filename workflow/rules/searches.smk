@@ -66,6 +66,7 @@ rule network_search:
     params:
         search=lambda w: SEARCHES[w.algorithm],
         draw=draw,
+        files=lambda w: proxy_names.digest_of(proxies_while_searching(w.algorithm)),
         network=lambda w: config["spaces"][w.space]["network"],
         repeats=lambda w: {"seed": config["searches"]["seed"], "seeds": SEEDS},
         device=lambda w: device_kind(),
