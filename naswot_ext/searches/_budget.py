@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 BUDGET = 12_000.0
 EPOCHS = 12
+# So many draws of architectures without ground truth in a row end a run: it may have settled on such.
+PATIENCE = 1_000
 
 
 class Budget:
@@ -105,6 +107,13 @@ class Budget:
         if accuracy > self.best_accuracy:
             self.best, self.best_accuracy = position, accuracy
         return accuracy
+
+    def give_up(self) -> None:
+        """Say that a run ends though it has budget left, since `PATIENCE` draws could not be evaluated."""
+        _say_once(
+            f"Runs of the search {self._search} end before their budget is spent: {PATIENCE:,} draws in a row are not "
+            f"among the {len(self.positions)} architectures of {self.among.source} that can be evaluated"
+        )
 
     def random(self, rng: np.random.Generator) -> int:
         """A uniform random evaluable architecture."""

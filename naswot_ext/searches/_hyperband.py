@@ -16,10 +16,7 @@ import optuna
 
 from naswot_ext.errors import NaswotError
 from naswot_ext.searches import Candidates, Found
-from naswot_ext.searches._budget import Budget
-
-# A sampler that has settled on what cannot be evaluated would be asked for ever.
-_PATIENCE = 1_000
+from naswot_ext.searches._budget import PATIENCE, Budget
 
 
 def hyperband(among: Candidates, options: Mapping[str, Any], rng: np.random.Generator) -> Found:
@@ -50,7 +47,7 @@ def hyperband(among: Candidates, options: Mapping[str, Any], rng: np.random.Gene
         study_name="bohb",  # which brackets the trials go to is a hash of it
     )
     longest_and_best, found, misses = (0, -np.inf), -1, 0
-    while misses < _PATIENCE:
+    while misses < PATIENCE:
         trial = study.ask()
         codes = [
             trial.suggest_categorical(f"decision {i}", range(count)) for i, count in enumerate(among.space.decisions)
@@ -74,4 +71,5 @@ def hyperband(among: Candidates, options: Mapping[str, Any], rng: np.random.Gene
                 break
         else:
             study.tell(trial, shown)
+    budget.give_up()
     return Found(found, budget.spent, budget.evaluations)

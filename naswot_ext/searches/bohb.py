@@ -5,10 +5,10 @@ There are two protocols, and what the ground truth holds decides which makes sen
 `official` (default) is the one of NAS-Bench-201's published numbers (Dong & Yang, ICLR 2020), for ground truth with one
 short training. Brackets of successive halving run over `rungs` rungs (12 to 200 epochs by factors of 3: three), but
 each evaluation, on any rung, is the same training of `epochs` epochs and is paid for again; their authors say so in
-issue 71 of AutoDL-Projects. The result is the best of those that reached the last rung. The model is hpbandster's: on the highest rung with enough evaluations, a density of
-the best `top_percent` and one of the others, with Aitchison and Aitken's kernel for categories and a rule-of-thumb
-bandwidth of at least `min_bandwidth`; of `samples` draws around the good ones the one with the highest ratio is taken,
-or, with probability `random_fraction`, a random architecture.
+issue 71 of AutoDL-Projects. The result is the best of those that reached the last rung. The model is hpbandster's: on
+the highest rung with enough evaluations, a density of the best `top_percent` and one of the others, with Aitchison and
+Aitken's kernel for categories and a rule-of-thumb bandwidth of at least `min_bandwidth`; of `samples` draws around the
+good ones the one with the highest ratio is taken, or, with probability `random_fraction`, a random architecture.
 
 `hyperband` is for ground truth with several lengths up to `epochs` (NATS-Bench's per-epoch values): optuna's TPE and
 Hyperband over the lengths that exist, see `_hyperband`.

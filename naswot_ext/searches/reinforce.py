@@ -8,8 +8,8 @@ drawn again, free of charge and without a step.
 Options: `learning_rate` (default 0.05), `momentum` of the baseline (default 0.9), and `budget`, `epochs`, `dataset`
 (see `_budget`). Source: Williams 1992; as a baseline of NAS-Bench-201, Dong & Yang, ICLR 2020. The learning rate of the
 published numbers is not known for certain. Of Adam with 0.01, 0.02, 0.05, 0.1, 0.2 and 0.5, it is 0.05 that gives them;
-0.1 is close, and 0.5, in the authors' documented command, is far off, with the authors' own classes too. Their code also
-lets the evaluation that crosses the budget win; here, as in their other searches, it does not count.
+0.1 is close, and 0.5, in the authors' documented command, is far off, with the authors' own classes too. Their code
+also lets the evaluation that crosses the budget win; here, as in their other searches, it does not count.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ext.searches import SEARCHES, Candidates, Found, Search
-from naswot_ext.searches._budget import Budget
+from naswot_ext.searches._budget import PATIENCE, Budget
 from naswot_ext.searches._decisions import decisions_of
 
-# A policy that has settled on what cannot be evaluated would be asked for ever.
-_PATIENCE = 1_000
 _BETAS, _EPSILON, _INITIAL = (0.9, 0.999), 1e-8, 1e-3
 
 
@@ -37,7 +35,7 @@ def reinforce(among: Candidates, options: Mapping[str, Any], run: int, rng: np.r
     policy = Policy(decisions, float(options.get("learning_rate", 0.05)), rng)
     momentum, average, weight = float(options.get("momentum", 0.9)), 0.0, 0.0
     misses = 0
-    while misses < _PATIENCE:
+    while misses < PATIENCE:
         codes = policy.draw(rng)
         position = among.position(space.decode(codes.tolist()))
         if position < 0 or not budget.evaluable[position]:
@@ -46,10 +44,11 @@ def reinforce(among: Candidates, options: Mapping[str, Any], run: int, rng: np.r
         misses = 0
         reward = budget.evaluate(position)
         if reward is None:
-            break
+            return budget.found()
         average = momentum * average + (1 - momentum) * reward
         weight = momentum * weight + (1 - momentum)
         policy.learn(codes, reward - average / weight)
+    budget.give_up()
     return budget.found()
 
 
