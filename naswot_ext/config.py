@@ -351,7 +351,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         for algorithm, options in config["searches"]["algorithms"].items():
             counts = options.get("n_samples", [])
             for n_samples in counts if isinstance(counts, list) else [counts]:
-                if scored != "all" and n_samples > scored:
+                if "all" not in (scored, n_samples) and n_samples > scored:
                     yield (
                         f"searches.algorithms.{algorithm}.n_samples: {n_samples} architectures a run are more than the "
                         f"{scored} that are scored of {name}. Lower it, or raise spaces.{name}.architectures."
