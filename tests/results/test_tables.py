@@ -109,6 +109,31 @@ def test_the_correlation_table_counts_singular_and_failed_architectures(tmp_path
     assert float(row["kendall_low"]) < float(row["kendall"]) < float(row["kendall_high"])
 
 
+def test_further_measures_have_columns_with_intervals_and_a_table_of_their_own(tmp_path, published, noisy):
+    scores, truth = noisy(40, {3: "singular", 5: "failed"})
+    truth["params"] = 1000 + 7 * np.arange(40) % 11
+    write_correlations([correlations(published, scores, truth, filter_below=80)], tmp_path / "c.csv", tmp_path / "c.md")
+    (row,) = read_rows(tmp_path / "c.csv")
+    for name in ("weighted_tau", "ndcg", "regret_10", "kendall_filtered", "partial_kendall"):
+        assert float(row[f"{name}_low"]) <= float(row[name]) <= float(row[f"{name}_high"]), name
+    # A singular score has a rank but no value.
+    assert (row["partial_pearson"], row["partial_pearson_low"]) == ("", "")
+    assert int(row["filtered_architectures"]) == (truth["test_accuracy"].drop(5) >= 80).sum() < 39
+    tables = [line for line in (tmp_path / "c.md").read_text().splitlines() if line.startswith("| NASWOT")]
+    first, second = ([cell.strip() for cell in line.strip("|").split("|")] for line in tables)
+    assert first[-3:] == ["39", "1", "1"]
+    assert second[2] == f"{float(row['weighted_tau']):.3f}"
+    assert second[8] == f"{float(row['kendall_filtered']):.3f} (n = {row['filtered_architectures']})"
+    assert second[-2:] == [f"{float(row['partial_spearman']):.3f}", ""]
+
+
+def test_parameters_are_those_of_the_data_set_that_the_accuracy_is_of(published):
+    small, large = truth_table([1, 2, 3, 5, 4]), truth_table([1, 2, 3, 5, 4], dataset="cifar100")
+    truth = pd.concat([small.assign(params=-1), large.assign(params=[5, 1, 3, 2, 4])])
+    rows = correlations(published, score_table([1, 3, 2, 4, 5]), truth)
+    assert list(rows["partial_kendall"].isna()) == [True, False]
+
+
 def test_there_is_a_row_for_every_data_set_and_split_with_an_accuracy(published):
     truth = pd.concat([truth_table([1, 2, 3], [2, 3, 1]), truth_table([1, 3, 2], dataset="cifar100")])
     rows = correlations(published, score_table([1, 2, 3]), truth)
