@@ -11,7 +11,7 @@ from types import ModuleType
 
 from torch import nn
 
-from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.errors import NaswotError, one_line, unknown
 from naswot_ext.spaces import SPACES
 
 
@@ -87,4 +87,4 @@ def load_module(home: str) -> ModuleType:
         return module
     # The user's own code may raise anything, or end as programs do; its message and place are what they need.
     except (Exception, SystemExit) as error:
-        raise NaswotError(f"{home} cannot be imported: {type(error).__name__}: {error}") from error
+        raise NaswotError(f"{home} cannot be imported: {type(error).__name__}: {one_line(error)}") from error

@@ -76,7 +76,8 @@ def pack(activations: Tensor) -> Tensor:
         # Eight images a byte; which images share one does not matter.
         some = bits[bit::8]
         packed[: len(some)] |= some << bit
-    return packed.T.contiguous().view(torch.int64)
+    # A clone, because one unit's column already counts as contiguous, with strides that cannot be viewed.
+    return packed.T.clone(memory_format=torch.contiguous_format).view(torch.int64)
 
 
 def distinct(rows: Tensor) -> Tensor:
