@@ -6,8 +6,9 @@ takes G_t = dR / d alpha at alpha = 0; alpha then makes one step, (1/T) sum_t G_
 the largest alpha of each edge. NASI(T) and NASI(4T) are `steps` of T and of four times that.
 
 `labels: random` draws the labels and `data: gaussian` the images (label- and data-agnostic search). `nu: adaptive` is
-the mean of `nu_start` and of the norms of the earlier steps, which the source leaves to be chosen. The mixture of each
-step is Gumbel's softmax at `temperature`; with `hard`, the largest operation alone, with the gradient of the softmax.
+`nu_start` in the first step and then the mean of the norms so far, so that it suits supernets of any size; a fixed
+one is of the size of the norms of the supernet at hand, which the progress lines say. The mixture of each step is
+Gumbel's softmax at `temperature`; with `hard`, the largest operation alone, with the gradient of the softmax.
 
 Source: Shu et al., NASI: Label- and Data-agnostic Neural Architecture Search at Initialization, ICLR 2022, algorithm 1,
 equations 10 to 13.
@@ -79,15 +80,7 @@ def nasi(setting: Setting) -> Outcome:
     with torch.no_grad():
         net.alpha.zero_()
     zeros = torch.zeros_like(net.alpha.detach())
-    adaptive = options["nu"] == "adaptive"
-    record = Record(
-        setting.device,
-        total=zeros,
-        largest=zeros.sum(),
-        # The sum and the number of all that nu is the mean of.
-        nu=torch.tensor([options["nu_start"] if adaptive else options["nu"], 1.0]),
-        norms=zeros.sum(),
-    )
+    record = Record(setting.device, total=zeros, largest=zeros.sum(), norms=zeros.sum())
 
     def verify() -> None:
         if not torch.isfinite(record["total"]).all():
@@ -102,14 +95,14 @@ def nasi(setting: Setting) -> Outcome:
     for step in session.steps(options["steps"], {"record": record}, verify, describe):
         batch, noise = _drawn(setting, step, options)
         norm, gradient = slope(net, batch, noise, options["temperature"], options["hard"])
-        nu = record["nu"][0] / record["nu"][1]
+        nu = options["nu"]
+        if nu == "adaptive":
+            nu = record["norms"] / step if step else options["nu_start"]
         gradient = torch.where(norm > nu, 1 - options["mu"], 1.0) * gradient
         # Where no operation changes the norm there is no direction to go.
         record["largest"] = torch.maximum(record["largest"], gradient.norm())
         record["total"] = record["total"] + gradient / record["largest"].clamp(min=torch.finfo(torch.float32).tiny)
         record["norms"] = record["norms"] + norm
-        if adaptive:
-            record["nu"] = record["nu"] + torch.stack([norm, torch.ones_like(norm)])
     return Outcome(strongest(record["total"]), session.seconds(), options["steps"])
 
 

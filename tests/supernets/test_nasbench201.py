@@ -11,9 +11,9 @@ from torch.nn import functional
 from naswot_ext.spaces import SPACES
 from naswot_ext.spaces.nasbench201 import OPERATIONS, parse
 from naswot_ext.supernets.nasbench201 import Supernet, architecture, strongest
-from tests.supernets.toy import stripes
+from tests.supernets.toy import blobs
 
-IMAGES = torch.as_tensor(stripes(16)[0])
+IMAGES = torch.as_tensor(blobs(16)[0])
 
 
 def supernet(**options: bool) -> Supernet:
