@@ -34,6 +34,16 @@ def test_random_search_finds_the_best_of_the_draws_that_the_budget_pays_for() ->
         assert (found["evaluations"] == count).all()
 
 
+@pytest.mark.parametrize("algorithm", ["rs", "rea", "area"])
+def test_of_equally_accurate_architectures_the_first_is_the_result(algorithm: str) -> None:
+    table = thirty(accuracy=np.ones(30))
+    for number in range(5):
+        with recorded() as evaluated:
+            found = searches.run(algorithm, {"budget": 150}, table, [number], seed=0)
+        assert len(set(evaluated)) > 1
+        assert found["arch_index"].iloc[0] == evaluated[0]
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_evaluation_that_crosses_the_budget_ends_the_run_and_is_not_seen(algorithm: str) -> None:
     # The last architecture is the best, but no budget pays for it.

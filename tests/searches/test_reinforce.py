@@ -28,6 +28,18 @@ def test_a_step_is_that_of_torchs_adam_on_the_policy_gradient() -> None:
         np.testing.assert_allclose(policy.logits, logits.detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
+def test_the_reward_is_measured_against_the_unbiased_moving_average(whole_space, monkeypatch) -> None:
+    advantages: list[float] = []
+    monkeypatch.setattr(Policy, "learn", lambda self, codes, advantage: advantages.append(advantage))
+    with recorded() as path:
+        searches.run("reinforce", {"budget": 3, "momentum": 0.8}, whole_space, 1, seed=1)
+    first, second, third = whole_space.trained["cifar10", 12].valid_accuracy[path]
+    assert first != second
+    # Weights 0.2 x (1), (0.8, 1) and (0.64, 0.8, 1), each divided by their sum.
+    expected = [0, second - (0.8 * first + second) / 1.8, third - (0.64 * first + 0.8 * second + third) / 2.44]
+    np.testing.assert_allclose(advantages, expected, atol=1e-9)
+
+
 def test_the_policy_draws_each_option_by_its_probability_and_none_that_a_decision_has_not() -> None:
     rng = np.random.default_rng(0)
     policy = Policy((2, 3), 0.1, rng)
