@@ -23,7 +23,7 @@ from naswot_ext.searches import Setting
 from naswot_ext.seeds import derive
 
 _FORMAT = 1
-# A killed job loses no more work than this. Writing the 15 MB of a supernet's state takes a tenth of a second.
+# A killed job loses no more work than this. Writing the 14 MB of the benchmark's supernet takes a quarter of a second.
 SAVE_SECONDS = 60.0
 SAY_SECONDS = 30.0
 
