@@ -4,9 +4,10 @@ Source: Peng et al., SWAP-NAS: Sample-Wise Activation Patterns for Ultra-fast NA
 without regularisation). The pattern of a rectified unit is its code over the images of the batch: B bits, 1 where its
 pre-activation is greater than 0. The score is the number of different patterns among all units of the network.
 
-With few images the number of patterns is bounded by 2^B, with many it nears the number of units. The authors' code
-takes 16 images, weights from N(0, 1) and the mean of 32 initialisations; here the network's own initialisation and the
-batch of the run count. Their code sees `nn.ReLU` modules on feature maps only, here every rectifier counts.
+The number of patterns is at most 2^B, and with many images it nears that of the units that differ at all, so that the
+ranking depends on B: `swap` takes the whole batch, `swap_16` its first 16 images, as many as the authors' code. That
+also takes weights from N(0, 1) and the mean of 32 initialisations, here the network's own initialisation counts; and it
+sees `nn.ReLU` modules on feature maps only, here every rectifier counts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from naswot_ext.activation import collect
 from naswot_ext.errors import NaswotError
 from naswot_ext.forward import Inputs
 from naswot_ext.proxies import Images, Scored, proxy
+
+MEMBERS = ("swap", "swap_16")
 
 # 64 images of a pattern are one word. Bytes of patterns that wait to be merged: so many are sorted at once.
 _WAITING = 1 << 27
@@ -97,18 +100,28 @@ def distinct(rows: Tensor) -> Tensor:
     return rows[new]
 
 
-@proxy(
-    "swap",
-    title="SWAP-Score, number of activation patterns",
-    cost="one forward pass of the batch",
-    batch="the images, without labels; 16 of them in the paper",
-)
+def _count(network: nn.Module, images: Tensor) -> Scored:
+    patterns = Patterns()
+    units = collect(network, Inputs((images,), {}, len(images)), patterns).units
+    return Scored(float(patterns.count()), units)
+
+
+@proxy("swap", title="SWAP-Score, number of activation patterns", cost="one forward pass of the batch")
 def swap(network: nn.Module, batch: Images) -> Scored:
     """Count the patterns on the batch, exactly.
 
     Raises NaswotError for a network without a rectifier, for fewer than 2 images and for pre-activations that are not
     finite.
     """
-    patterns = Patterns()
-    units = collect(network, Inputs((batch.images,), {}, len(batch.images)), patterns).units
-    return Scored(float(patterns.count()), units)
+    return _count(network, batch.images)
+
+
+@proxy(
+    "swap_16",
+    title="SWAP-Score, number of activation patterns of 16 images",
+    cost="one forward pass of 16 images",
+    batch="the first 16 images, without labels",
+)
+def swap_16(network: nn.Module, batch: Images) -> Scored:
+    """Count the patterns on the first 16 images, or all where there are fewer. Raises as `swap` does."""
+    return _count(network, batch.images[:16])

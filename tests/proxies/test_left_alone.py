@@ -19,6 +19,7 @@ NAMES = (
     "params",
     "random",
     "swap",
+    "swap_16",
     "units",
     "zen",
 )

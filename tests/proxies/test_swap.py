@@ -60,6 +60,14 @@ def test_it_is_the_size_of_the_set_of_patterns_for_any_number_of_images(images: 
     assert value.score == by_sets(network, x)
 
 
+def test_sixteen_images_are_the_first_of_the_batch_or_all_of_them() -> None:
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Linear(4, 400), nn.BatchNorm1d(400), nn.ReLU()), torch.randn(40, 4)
+    few = PROXIES.get("swap_16")
+    assert few.compute(network, Images(x, None, 1)) == scored(network, x[:16]) != scored(network, x)
+    assert few.compute(network, Images(x[:5], None, 1)) == scored(network, x[:5])
+
+
 def test_networks_of_a_search_space_are_counted_in_any_layout_of_the_images() -> None:
     space = SPACES.get("nasbench201").with_network(channels=4, cells=1)
     for index in (11920, 1462):
