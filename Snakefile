@@ -17,6 +17,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/benchmarks.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/searches.smk"
+include: "workflow/rules/comparisons.smk"
 include: "workflow/rules/results.smk"
 
 

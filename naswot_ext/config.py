@@ -32,6 +32,9 @@ SEARCHES: Registry[Any] = Registry("search algorithm", "naswot_ext.searches")
 # Those that build networks, so that their runs are jobs for a GPU; they look at images of their own.
 NETWORK_SEARCHES = ("darts_v1", "darts_v2", "enas", "funnel", "gdas", "nasi", "naswot_live", "rsps", "setn")
 
+# Files and folders among those that are named by proxies.
+_TAKEN = ("proxies", "searches", "search_ranks", "shards")
+
 # No search space has fewer architectures. To count those of one means to import it, and torch, which takes seconds.
 _FEW_ARCHITECTURES = 1000
 
@@ -293,6 +296,8 @@ def _proxy_problems(entry: str | Mapping[str, Any], labels: dict[str, str]) -> I
     label = proxy_names.label(entry)
     if not isinstance(entry, str) and label in PROXIES.names():
         yield f"proxies: an aggregate is called {label!r}, as a proxy is. Give it another `name`."
+    elif label in _TAKEN:
+        yield f"proxies: {label!r} is the name of something else among the results. Choose another."
     elif label in labels and labels[label] != str(entry):
         yield f"proxies: {entry} and {labels[label]} are both called {label!r} in files. Rename one."
     labels[label] = str(entry)

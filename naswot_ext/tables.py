@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -311,7 +312,7 @@ def quoted_rows(
 
 
 def method_of(algorithm: str, proxy: str | None) -> str | None:
-    """What the papers call a search, or None: NASWOT is the search by the score of 2021, and of 2020's has a row too."""
+    """What the papers call a search, or None: they have NASWOT by the score of 2021, and by that of 2020."""
     algorithm = algorithm.removesuffix("_live")
     if proxy in (None, "naswot"):
         return algorithm
@@ -372,7 +373,7 @@ def write_correlations(
 ) -> None:
     """Join the rows of the proxies, in the order given, into correlations.csv and its twin for people."""
     table = pd.concat(list(rows), ignore_index=True)[CORRELATION_COLUMNS]
-    _write_csv(table, csv)
+    write_csv(table, csv)
     lines = [
         "# Rank correlation of score and accuracy",
         "",
@@ -398,7 +399,7 @@ def write_correlations(
             for row in part
         ]
         head = ["Proxy", "Accuracy", "Kendall tau", "Published", "Spearman rho", "Architectures", "Singular"]
-        lines += _section(space, scored_on, [*head, "Failed"], body)
+        lines += section(f"{title(space)}, scored on {title(scored_on)}", [*head, "Failed"], body)
         body = [
             [
                 title(row.proxy),
@@ -413,14 +414,14 @@ def write_correlations(
         head = ["Proxy", "Accuracy", "Weighted tau", "nDCG", "nDCG at 100", *(f"Regret of {k}" for k in TOP)]
         head += ["Filtered tau", "Partial tau", "Partial rho", "Partial r"]
         lines += ["", *_grid(head, body)]
-    _write_text("\n".join(lines) + "\n", markdown)
+    write_text("\n".join(lines) + "\n", markdown)
 
 
 def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], markdown: str | os.PathLike[str]) -> None:
     """Join the rows of the searches, in the order given, into searches.csv and its twin for people."""
     # Nothing that is quoted is no rows, whose columns have no types.
     table = pd.concat([part for part in rows if len(part)], ignore_index=True)[SEARCH_COLUMNS]
-    _write_csv(table, csv)
+    write_csv(table, csv)
     lines = [
         "# Accuracy of the architectures that searches find",
         "",
@@ -441,14 +442,14 @@ def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], ma
             for row in part
         ]
         head = ["Search", "Accuracy", "Measured", "Published", "Source", "Runs", "Seconds"]
-        lines += _section(space, scored_on, head, body)
-    _write_text("\n".join(lines) + "\n", markdown)
+        lines += section(f"{title(space)}, scored on {title(scored_on)}", head, body)
+    write_text("\n".join(lines) + "\n", markdown)
 
 
 def write_html(csv: str | os.PathLike[str], html: str | os.PathLike[str]) -> None:
     """Write a CSV table as a page to read, since Snakemake's report shows pages but only hands out CSV files."""
     table = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    _write_text(_PAGE.format(table=table.to_html(index=False, border=0)), html)
+    write_text(_PAGE.format(table=table.to_html(index=False, border=0)), html)
 
 
 def interval(value: float, low: float, high: float, digits: int = 3) -> str:
@@ -475,20 +476,24 @@ def cell(value: Any, form: str) -> str:
     return "" if pd.isna(value) else form.format(value)
 
 
-def _write_csv(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Every number with the decimals of its column, so that equal results are equal bytes."""
-    text = {column: [cell(value, _FORMATS.get(column, "{}")) for value in table[column]] for column in table.columns}
-    _write_text(pd.DataFrame(text, columns=table.columns).to_csv(index=False, lineterminator="\n"), path)
+def write_csv(
+    table: pd.DataFrame, path: str | os.PathLike[str], formats: Mapping[str, str] = MappingProxyType(_FORMATS)
+) -> None:
+    """Write a table, every number with the decimals of its column, so that equal results are equal bytes."""
+    text = {column: [cell(value, formats.get(column, "{}")) for value in table[column]] for column in table.columns}
+    write_text(pd.DataFrame(text, columns=table.columns).to_csv(index=False, lineterminator="\n"), path)
 
 
-def _section(space: str, scored_on: str, head: list[str], body: list[list[str]]) -> list[str]:
-    return ["", f"## {title(space)}, scored on {title(scored_on)}", "", *_grid(head, body)]
+def section(heading: str, head: list[str], body: list[list[str]]) -> list[str]:
+    """The lines of a Markdown section that holds one table."""
+    return ["", f"## {heading}", "", *_grid(head, body)]
 
 
 def _grid(head: list[str], body: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)]
 
 
-def _write_text(text: str, path: str | os.PathLike[str]) -> None:
+def write_text(text: str, path: str | os.PathLike[str]) -> None:
+    """Write a text file at once or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

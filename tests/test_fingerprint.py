@@ -38,7 +38,7 @@ SCORING = ("naswot_ext.scoring", "naswot_ext.proxies.naswot")
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("scoring.py", 'derive(self.seed, "initialisation", index)', 'derive(self.seed, "init", index)'),
+        ("scoring.py", 'derive(self._seed, "initialisation", index)', 'derive(self._seed, "init", index)'),
         ("seeds.py", ">> 1", ">> 2"),
         ("proxies/naswot.py", "x.units)", "x.units + 0)"),
         ("_build.json", '"source_fingerprint": "', '"source_fingerprint": "0'),

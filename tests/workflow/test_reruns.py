@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from naswot_ext.provenance import read_provenance
+from naswot_ext.provenance import read_provenance, read_table
 from tests.workflow.conftest import Project
 
 LAST = {"html_report"}
+SHOWS_CORRELATIONS = {"correlation_table", "score_figure", "space_sheet", "proxy_matrix", "proxy_bars"}
+FIGURES = {"score_figure", "search_figure", "space_sheet", "proxy_matrix", "proxy_bars", "search_ranks"}
+JOINS_PROXIES = {"correlation_table", "proxy_tests", "test_table", "proxy_matrix", "proxy_bars"}
 SCORES = "results/scores/nasbench201/noise"
 
 
@@ -31,32 +34,35 @@ def test_keys_in_another_order_run_nothing(project: Project) -> None:
 
 def test_a_changed_figure_option_runs_only_figures(project: Project) -> None:
     project.config["figures"]["dpi"] = 60
-    assert project.to_do().keys() == {"score_figure", "search_figure", "space_sheet"} | LAST
+    assert project.to_do().keys() == FIGURES | LAST
 
 
 def test_a_changed_bootstrap_runs_correlations_and_what_shows_them(project: Project) -> None:
     project.config["statistics"]["bootstrap"] = 30
-    assert project.to_do().keys() == {"correlation", "correlation_table", "score_figure", "space_sheet"} | LAST
+    tests = {"proxy_tests", "search_tests", "test_table"}
+    assert project.to_do().keys() == {"correlation", *SHOWS_CORRELATIONS} | tests | LAST
 
 
-def test_a_new_proxy_runs_only_that_proxy_and_what_joins_it(project: Project) -> None:
-    project.config["proxies"].append("units")
+@pytest.mark.parametrize(("proxy", "scored"), [("snip", {"score"}), ("units", set())])
+def test_a_new_proxy_runs_only_that_proxy_and_what_joins_it(project: Project, proxy: str, scored: set[str]) -> None:
+    """One that a forward pass gives, too, is there already."""
+    project.config["proxies"].append(proxy)
     jobs = project.to_do()
-    of_the_proxy = {"score", "gather_scores", "correlation", "score_figure", "space_sheet"}
-    assert jobs.keys() == of_the_proxy | {"correlation_table"} | LAST
-    scored = [file for rule in of_the_proxy for file in jobs[rule]]
-    assert scored
-    assert all("/units" in file for file in scored)
+    of_the_proxy = scored | {"gather_scores", "correlation", "score_figure", "space_sheet"}
+    assert jobs.keys() == of_the_proxy | JOINS_PROXIES | LAST
+    assert all(f"/{proxy}" in file for rule in of_the_proxy for file in jobs[rule])
 
 
 def test_proxies_in_another_order_are_joined_again(project: Project) -> None:
     project.config["proxies"].reverse()
-    assert project.to_do().keys() == {"correlation_table"} | LAST
+    assert project.to_do().keys() == JOINS_PROXIES | LAST
 
 
 def test_a_proxy_less_runs_only_what_joins_them(project: Project) -> None:
-    project.config["proxies"] = ["naswot"]
-    assert project.to_do().keys() == {"correlation_table"} | LAST
+    project.config["proxies"].append("units")
+    project.run()
+    project.config["proxies"] = ["params", "naswot"]
+    assert project.to_do().keys() == JOINS_PROXIES | LAST
 
 
 def test_a_search_by_a_proxy_that_is_not_compared_has_it_scored(project: Project) -> None:
@@ -71,7 +77,7 @@ def test_a_changed_batch_size_runs_scores_and_what_follows_but_no_search_without
     project.config["batch_size"] = 5
     jobs = project.to_do()
     assert jobs["batch"] == ["results/batches/noise/size-5/seed-0.npz"]
-    assert len(jobs["score"]) == 4
+    assert len(jobs["score"]) == 2
     assert jobs["search"] == ["results/searches/nasbench201/noise/naswot-3.parquet"]
     assert jobs.keys() >= {"gather_scores", "correlation", "correlation_table", "search_table", "score_figure"}
     assert "ground_truth" not in jobs
@@ -79,15 +85,14 @@ def test_a_changed_batch_size_runs_scores_and_what_follows_but_no_search_without
 
 def test_more_architectures_leave_the_shards_before_them_alone(project: Project) -> None:
     project.config["spaces"]["nasbench201"]["architectures"] = 9
-    assert sorted(project.to_do()["score"]) == [
-        f"{SCORES}/{proxy}/seed-0/shard-{k}.parquet" for proxy in ("naswot", "params") for k in (1, 2)
-    ]
+    shards = [f"{SCORES}/shards/forward/seed-0/shard-{k}.parquet" for k in (1, 2)]
+    assert sorted(project.to_do()["score"]) == shards
 
 
 def test_another_precision_scores_again_and_makes_no_batch_or_ground_truth_again(project: Project) -> None:
     project.config["scoring"]["precision"] = "bfloat16"
     jobs = project.to_do()
-    assert len(jobs["score"]) == 4
+    assert len(jobs["score"]) == 2
     assert not {"batch", "ground_truth"} & jobs.keys()
     assert jobs["search"] == ["results/searches/nasbench201/noise/naswot-3.parquet"]
 
@@ -95,28 +100,41 @@ def test_another_precision_scores_again_and_makes_no_batch_or_ground_truth_again
 def test_a_new_seed_scores_only_that_seed(project: Project) -> None:
     project.config["seeds"] = [0, 1]
     jobs = project.to_do()
-    assert len(jobs["score"]) == 4
+    assert len(jobs["score"]) == 2
     assert all("/seed-1/" in file for file in jobs["score"])
 
 
 def test_more_runs_search_again_and_score_nothing(project: Project) -> None:
     project.config["searches"]["runs"] = 6
-    assert project.to_do().keys() == {"search", "search_table", "search_figure"} | LAST
+    shows = {"search_table", "search_figure", "search_tests", "search_ranks", "test_table"}
+    assert project.to_do().keys() == {"search"} | shows | LAST
+
+
+def test_runs_in_smaller_jobs_are_the_same_runs(project: Project) -> None:
+    found = "results/searches/nasbench201/noise/naswot-3.parquet"
+    before = read_table(project.folder / found)
+    project.config["searches"]["runs_per_job"] = 2
+    jobs = project.to_do()
+    assert len(jobs["search_runs"]) == 9
+    assert "score" not in jobs
+    project.run(found)
+    assert read_table(project.folder / found).equals(before)
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "scored"),
     [
-        ("naswot_ext/scoring.py", "/ len(chunk)", "/ (len(chunk) + 0)", 4),
+        ("naswot_ext/scoring.py", "/ len(chunk)", "/ (len(chunk) + 0)", 2),
         ("naswot_ext/proxies/params.py", "p.requires_grad)", "p.requires_grad) + 0", 2),
-        ("naswot_ext/spaces/nasbench201.py", "padding=1", "padding=1 + 0", 4),
+        ("naswot_ext/proxies/snip.py", "import annotations", "import annotations\nUNUSED = 1", 0),
+        ("naswot_ext/spaces/nasbench201.py", "padding=1", "padding=1 + 0", 2),
     ],
 )
 def test_a_changed_line_of_the_scoring_code_scores_again(
     project: Project, changed: Callable[[str, str, str], Any], file: str, old: str, new: str, scored: int
 ) -> None:
     with changed(file, old, new):
-        assert len(project.to_do()["score"]) == scored
+        assert len(project.to_do().get("score", [])) == scored
 
 
 def test_changed_scoring_code_leaves_searches_by_the_ground_truth_alone(
@@ -141,14 +159,14 @@ def test_another_version_of_torch_or_numpy_scores_again(project: Project, checko
     installed.mkdir()
     (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 99\n")
     try:
-        assert len(project.to_do()["score"]) == 4
+        assert len(project.to_do()["score"]) == 2
     finally:
         shutil.rmtree(installed)
 
 
 @pytest.mark.parametrize("offer", [("--resources", "gpu=4"), ("--set-resources", "score:gpu=1")])
 def test_offered_gpus_score_again_what_a_cpu_scored(project: Project, offer: tuple[str, str]) -> None:
-    assert len(project.to_do(*offer)["score"]) == 4
+    assert len(project.to_do(*offer)["score"]) == 2
 
 
 def test_where_there_is_no_gpu_jobs_say_so_and_score_on_the_cpu(

@@ -391,17 +391,25 @@ SHARD = "<results>/scores/{space}/{dataset}/shards/{group}/seed-{seed}/shard-{sh
 SEARCH = "<results>/searches/{space}/{dataset}/{algorithm}.parquet"
 RUNS = "<results>/searches/{space}/{dataset}/{algorithm}/runs-{first}-{last}.parquet"
 CORRELATIONS = "<results>/correlations/{space}/{dataset}/{proxy}.parquet"
-TABLES = [
-    f"<results>/tables/{table}.{form}"
-    for table in ("searches", "correlations")
-    for form in ("csv", "md", "html")
-]
-FIGURES = each(
-    "<results>/figures/{space}/{dataset}/{figure}.{form}",
-    figure=[*PROXIES, "searches"],
-    form=("pdf", "png"),
-) + expand(
-    "<results>/figures/spaces/{proxy}.{form}", proxy=PROXIES, form=("pdf", "png")
+COMPARED = {"proxies": PROXIES, "searches": SEARCHES}
+# What there is one of cannot be compared.
+TESTED = [what for what, names in COMPARED.items() if len(names) > 1]
+TABLES = expand(
+    "<results>/tables/{table}.{form}",
+    table=["searches", "correlations", *(f"{what}_tests" for what in TESTED)],
+    form=("csv", "md", "html"),
+)
+FIGURES = (
+    each(
+        "<results>/figures/{space}/{dataset}/{figure}.{form}",
+        figure=[*PROXIES, "searches", "proxies"]
+        + ["search_ranks"] * ("searches" in TESTED),
+        form=("pdf", "png"),
+    )
+    + expand(
+        "<results>/figures/spaces/{proxy}.{form}", proxy=PROXIES, form=("pdf", "png")
+    )
+    + expand("<results>/figures/proxies.{form}", form=("pdf", "png"))
 )
 PUBLISHED = Path(workflow.basedir, "workflow/resources/published.csv")
 CAPTIONS = sorted(Path(workflow.basedir, "workflow/report").glob("*.rst"))
@@ -421,5 +429,6 @@ wildcard_constraints:
     seed=one_of(SEEDS),
     shard=r"\d+",
     size=r"\d+",
+    compared="proxies|searches",
     first=r"\d+",
     last=r"\d+",

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -92,3 +92,16 @@ def search_facts(job: Any) -> dict[str, Any]:
         "draw": job.params.draw,
         "repeats": job.params.repeats,
     }
+
+
+def search_tables(files: Iterable[str]) -> dict[str, Any]:
+    """Search tables by what people call their searches."""
+    from naswot_ext.provenance import read_provenance, read_table
+    from naswot_ext.tables import search_label
+
+    found = {}
+    for file in files:
+        made_by = read_provenance(file)
+        algorithm = "@".join(filter(None, (made_by["algorithm"], made_by.get("variant"))))
+        found[search_label(algorithm, made_by["proxy"], made_by["n_samples"])] = read_table(file)
+    return found
