@@ -161,6 +161,7 @@ rule search_ranks:
         figures=config["figures"],
         confidence=config["statistics"]["confidence"],
         code=fingerprint(
+            "naswot_ext.figures",
             "naswot_ext.figures_comparison",
             "naswot_ext.provenance",
             "naswot_ext.tables",
