@@ -69,8 +69,11 @@ def check(setting: Setting, algorithm: str, needs_labels: bool = True) -> None:
 
 
 def build(setting: Setting, affine: bool, track_running_stats: bool) -> Supernet:
-    """The untrained supernet of a run on its device, drawn on the CPU, so that it is the same on all."""
-    network = setting.space.network
+    """The untrained supernet of a run on its device, drawn on the CPU, so that it is the same on all.
+
+    It has the channels and cells of the space's networks, or of the option `supernet`.
+    """
+    network = {**setting.space.network, **setting.options.get("supernet", {})}
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which seeds the GPUs, too.
         torch.random.default_generator.manual_seed(derive(setting.seed, "supernet"))

@@ -7,8 +7,8 @@ import yaml
 
 from naswot_ext import config
 from naswot_ext.config import SEARCHES
-from naswot_ext.searches import enas, gdas, nasi, rsps, setn
-from naswot_ext.supernets.training import ALPHA_DEFAULTS, DEFAULTS
+from naswot_ext.searches import _darts, enas, gdas, nasi, rsps, setn
+from naswot_ext.supernets.training import DEFAULTS
 from tests.conftest import REPOSITORY
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
@@ -38,8 +38,8 @@ def test_every_algorithm_can_be_named_in_a_config(algorithm: str) -> None:
     [
         ("nasi", nasi.DEFAULTS),
         ("rsps", DEFAULTS | rsps.DEFAULTS),
-        ("darts_v1", DEFAULTS | ALPHA_DEFAULTS),
-        ("darts_v2", DEFAULTS | ALPHA_DEFAULTS),
+        ("darts_v1", DEFAULTS | _darts.DEFAULTS),
+        ("darts_v2", DEFAULTS | _darts.DEFAULTS),
         ("gdas", DEFAULTS | gdas.DEFAULTS),
         ("setn", DEFAULTS | setn.DEFAULTS),
         ("enas", DEFAULTS | enas.DEFAULTS),
