@@ -23,7 +23,7 @@ from naswot_ext.aggregates import aggregate
 from naswot_ext.errors import NaswotError
 from naswot_ext.registry import Registry
 from naswot_ext.seeds import derive
-from naswot_ext.spaces import SearchSpace
+from naswot_ext.spaces import ListedSpace, SearchSpace
 from naswot_ext.truth import Trained, final_accuracies, trainings
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class Candidates:
     # What the ground truth is called in messages.
     source: str = "the ground truth"
     _positions: dict[str, int] = field(default_factory=dict)
+    _by_key: dict[str, int] = field(default_factory=dict)
     _neighbours: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -77,9 +78,18 @@ class Candidates:
     def neighbours(self, position: int) -> npt.NDArray[np.int64]:
         """Positions of the architectures one edit away that have ground truth, in the space's order."""
         if position not in self._neighbours:
-            found = (self.position(name) for name in self.space.neighbours(self.arch[position]))
+            found = (self._same(name) for name in self.space.neighbours(self.arch[position]))
             self._neighbours[position] = np.array([x for x in found if x >= 0], np.int64)
         return self._neighbours[position]
+
+    def _same(self, architecture: str) -> int:
+        """`position` of an architecture that a space of listed ones may write in another way than its list does."""
+        if not isinstance(self.space, ListedSpace):
+            return self.position(architecture)
+        if not self._by_key:
+            for position, name in enumerate(self.arch):
+                self._by_key.setdefault(self.space.key(name), position)
+        return self._by_key.get(self.space.key(architecture), -1)
 
     def values(self, table: int, positions: npt.NDArray[np.int64], how: str = "mean") -> Floats:
         """The scores [n] of the architectures at `positions` [n], ranked among these where they go by several proxies.

@@ -9,6 +9,8 @@ import pytest
 
 from naswot_ext import searches
 from naswot_ext.errors import NaswotError
+from naswot_ext.spaces import SPACES
+from naswot_ext.spaces.nasbench101 import Cell, parse
 from tests.searches.budgets import SPACE, among, convolutions, recorded, scores, truth, whole_space
 
 __all__ = ["whole_space"]
@@ -45,6 +47,25 @@ def test_an_architecture_whose_neighbours_have_no_ground_truth_is_followed_by_a_
     assert len(path) == 300
     # 60 expected each; five standard deviations of a binomial are 35.
     assert np.bincount(path, minlength=5).min() > 25
+
+
+def test_in_a_space_of_listed_architectures_a_child_is_a_neighbour_however_the_list_writes_it() -> None:
+    space = SPACES.get("nasbench101")
+    parent = str(Cell(((), (0,), (1,), (0, 2)), ("input", "conv3x3-bn-relu", "conv1x1-bn-relu", "output")))
+    neighbours = space.neighbours(parent)
+
+    def with_unread_vertex(cell: str) -> str:
+        """The same architecture with one vertex more that nothing reads, as NAS-Bench-101's lists have some."""
+        sources, operations = (parse(cell).sources, parse(cell).operations)
+        if len(operations) == 7:
+            return cell
+        return str(Cell((*sources[:-1], (), sources[-1]), (*operations[:-1], "maxpool3x3", "output")))
+
+    listed = [with_unread_vertex(cell) for cell in (parent, *neighbours)]
+    assert not set(listed) & set(neighbours)
+    table = among(truth(listed, np.arange(float(len(listed))), np.ones(len(listed))), space=space.with_listing(listed))
+    assert table.neighbours(0).tolist() == list(range(1, len(listed)))
+    assert 0 in table.neighbours(1)
 
 
 def first_population(table, run_seed: int, count: int, size: int) -> list[int]:
