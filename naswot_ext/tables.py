@@ -122,19 +122,22 @@ def title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
-def search_label(algorithm: str, proxy: str | None, n_samples: int | None) -> str:
+def search_label(algorithm: str, proxy: str | None, n_samples: int | str | None) -> str:
     """What people call a search: "NASWOT, N = 10", "random", "NASI (4T)", "naswot over params, N = 10"."""
     kind, _, variant = algorithm.partition("@")
-    name = f"{title(kind)} ({variant})" if variant else title(kind)
-    if proxy not in (None, "naswot"):
-        name = f"{kind if kind == 'naswot' else name} over {proxy}"
+    by_another = proxy not in (None, "naswot")
+    # With another score it is not what the paper calls NASWOT.
+    name = kind if kind == "naswot" and by_another else title(kind)
+    name += f" ({variant})" * bool(variant) + f" over {proxy}" * by_another
     return name if n_samples is None else f"{name}, N = {n_samples}"
 
 
 def row_label(row: Any) -> str:
     """`search_label` of a row (named tuple) of searches.csv, where an empty cell is None or NaN."""
     proxy = None if pd.isna(row.proxy) else row.proxy
-    return search_label(row.algorithm, proxy, None if pd.isna(row.n_samples) else int(row.n_samples))
+    n_samples = None if pd.isna(row.n_samples) else row.n_samples
+    # Beside empty cells, pandas reads whole numbers as floats; beside "all", as text.
+    return search_label(row.algorithm, proxy, int(n_samples) if isinstance(n_samples, float) else n_samples)
 
 
 def read_published(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -243,10 +246,10 @@ def search_rows(
     """The rows of searches.csv of one search: one a data set and split with an accuracy.
 
     `table` has one row a run; `made_by` is its provenance with `space`, `scored_on`, `algorithm`, `proxy` and
-    `n_samples` (the last two may be None); `beside` is the published method that it stands beside, by default the one
-    of its own name. The standard deviation is the population's (ddof 0), as the reference code's is. A run that found
-    no architecture (`arch_index` below 0) is left out of all cells, `runs` counts the others, and `search_seconds` is
-    their mean (empty where seconds were not recorded).
+    `n_samples` (the last two may be None, `n_samples` "all"); `beside` is the published method that it stands beside,
+    by default the one of its own name. The standard deviation is the population's (ddof 0), as the reference code's is.
+    A run that found no architecture (`arch_index` below 0) is left out of all cells, `runs` counts the others, and
+    `search_seconds` is their mean (empty where seconds were not recorded).
     """
     facts = {key: made_by[key] for key in ("space", "scored_on", "proxy", "algorithm", "n_samples")}
     method = beside or method_of(facts["algorithm"], facts["proxy"])
@@ -426,7 +429,9 @@ def write_searches(rows: Iterable[pd.DataFrame], csv: str | os.PathLike[str], ma
         "# Accuracy of the architectures that searches find",
         "",
         "Percent, mean ± standard deviation over the runs that found an architecture with that accuracy. Seconds: mean "
-        "time that scoring one run's architectures took. Published: Mellor et al. 2021, where the search is the same.",
+        "cost of one run. Of a search that looks up scores it is the time that scoring its architectures took; of one "
+        "with a budget, the simulated training; of one that builds networks, the time that it took here. Published: "
+        "the source's number, where the search is the same.",
     ]
     for (space, scored_on), part in groups(table, "space", "scored_on"):
         body = [
@@ -472,8 +477,8 @@ def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, list[Any]]
 
 
 def cell(value: Any, form: str) -> str:
-    """A formatted value, or an empty cell where there is none."""
-    return "" if pd.isna(value) else form.format(value)
+    """A formatted value, or an empty cell where there is none; text, such as an N of "all", is itself."""
+    return "" if pd.isna(value) else value if isinstance(value, str) else form.format(value)
 
 
 def write_csv(

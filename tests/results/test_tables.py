@@ -20,6 +20,7 @@ from naswot_ext.tables import (
     published_tau,
     quoted_rows,
     read_published,
+    row_label,
     search_label,
     search_rows,
     write_correlations,
@@ -293,6 +294,22 @@ def test_searches_are_called_what_people_call_them():
     assert search_label("naswot", "naswot", 10) == "NASWOT, N = 10"
     assert search_label("naswot", "params", 10) == "naswot over params, N = 10"
     assert search_label("random", None, None) == "random"
+    # Variants stay apart, whatever they go by.
+    assert search_label("naswot@mine", "params", 10) == "naswot (mine) over params, N = 10"
+    assert search_label("naswot@mine", "naswot", 10) == "NASWOT (mine), N = 10"
+    assert search_label("area@mine", "params", 20) == "AREA (mine) over params, N = 20"
+    assert search_label("funnel", None, "all") == "funnel, N = all"
+
+
+def test_a_search_among_all_architectures_says_so_wherever_it_is_named(tmp_path, published):
+    of_all = search_rows(runs([92.0, 93.0]), facts("funnel", "all", None), published)
+    parts = [of_all, search_rows(runs([92.0, 93.0]), facts(), published)]
+    csv, markdown = tmp_path / "searches.csv", tmp_path / "searches.md"
+    write_searches(parts, csv, markdown)
+    assert pd.read_csv(csv, dtype=str)["n_samples"].unique().tolist() == ["all", "10"]
+    labels = ["funnel, N = all", "NASWOT, N = 10"]
+    assert all(f"| {label} |" in markdown.read_text() for label in labels)
+    assert list(dict.fromkeys(map(row_label, pd.read_csv(csv).itertuples()))) == labels
 
 
 def test_the_headline_says_tau_and_accuracy_found_beside_the_published(tmp_path, published, noisy):
