@@ -28,7 +28,7 @@ def proxy_test_rows(
         proxy_tests(scores, accuracy, **options).assign(space=space, scored_on=scored_on, dataset=dataset, split=split)
         for (dataset, split), accuracy in final_accuracies(truth).items()
     ]
-    return pd.concat(parts, ignore_index=True)[[*_WHERE, *PROXY_TEST_COLUMNS]]
+    return _joined(parts, PROXY_TEST_COLUMNS)
 
 
 def search_test_rows(
@@ -46,7 +46,13 @@ def search_test_rows(
         )
         for dataset, split in common
     ]
-    return pd.concat(parts, ignore_index=True)[[*_WHERE, *SEARCH_TEST_COLUMNS]]
+    return _joined(parts, SEARCH_TEST_COLUMNS)
+
+
+def _joined(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """The parts one under the other; no rows where the ground truth has not one accuracy."""
+    whole = [*_WHERE, *columns]
+    return pd.concat(parts, ignore_index=True)[whole] if parts else pd.DataFrame(columns=whole)
 
 
 def write_proxy_tests(

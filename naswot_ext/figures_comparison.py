@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from naswot_ext.errors import NaswotError
 from naswot_ext.figures import _INK, _MARK, _QUIET, _check_split, _split_of_each, _style
-from naswot_ext.statistics import MeanRanks, mean_ranks, search_tests
+from naswot_ext.statistics import MeanRanks, mean_ranks, search_tests, search_win_rates
+from naswot_ext.statistics.comparison import accuracies
 from naswot_ext.tables import accuracy_columns, title
 
 FloatArray = NDArray[np.float64]
@@ -149,33 +150,24 @@ def search_ranks(
     return figure
 
 
-def win_rates(rates: pd.DataFrame, *, of: str, heading: str = "") -> Figure:
-    """How often the row beats the column, in percent, as a heat-map; the overall winner first.
+def search_wins(searches: Mapping[str, pd.DataFrame], *, heading: str = "", split: str = "test") -> Figure:
+    """How often each search (row) finds a better architecture than another (column): heat-maps, one panel a data set.
 
-    `rates` is square, from `statistics.search_win_rates` or `statistics.proxy_win_rates`; `of` says what was counted,
-    such as "500 runs". Hatched: nothing in common. Raises NaswotError for fewer than 2 rows.
+    `searches` are the search tables by label; the overall winner comes first. A cell is the percentage of the runs that
+    both have, ties counting half. A data set without accuracies of `split` shows its other split. Hatched: no run in
+    common. Raises NaswotError for an unknown split, fewer than 2 searches or no data set that all have.
     """
-    if len(rates) < 2:
-        raise NaswotError("Win rates need at least 2 to compare.")
-    order = rates.mean(axis=1).sort_values(ascending=False, kind="stable").index
-    rates = rates.loc[order, order]
-    values = rates.to_numpy(np.float64)
-    names = [title(str(name)) for name in order]
-    longest = 0.06 * max(map(len, names))
+    panels = _common_accuracies(searches, split)
+    longest = 0.06 * max(map(len, searches))
     with _style():
-        side = 0.26 * len(names)
-        figure, axes = _one(side + longest + 0.4, side * 0.75 + longest + 0.6)
-        for i in range(len(names)):
-            for j in range(len(names)):
-                value = values[i, j]
-                if i == j:
-                    continue
-                if np.isnan(value):
-                    _hatched(axes, j, i)
-                else:
-                    _cell(axes, j, i, value, 2 * value - 1, f"{100 * value:.0f}", 6)
-        _grid_axes(axes, list(range(len(names))), names, names)
-        _below(axes, f"wins of the row over the column, % of {of}", [])
+        side = 0.26 * len(searches)
+        size = max(side + longest + 0.4, 3.25), (side * 0.75 + longest + 0.8) * len(panels)
+        figure = Figure(figsize=size)
+        FigureCanvasAgg(figure)
+        all_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+        for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
+            counted = _win_rates(axes, searches, dataset, shown)
+            _below(axes, f"{title(dataset)} {shown}: wins of the row over\nthe column, % of {counted}", [])
         if heading:
             figure.suptitle(heading, x=0.01, ha="left", fontsize=mpl.rcParams["axes.titlesize"])
     return figure
@@ -345,6 +337,24 @@ def _critical_difference(axes: Axes, found: MeanRanks) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
+
+
+def _win_rates(axes: Axes, searches: Mapping[str, pd.DataFrame], dataset: str, split: str) -> str:
+    """Draw one panel of `search_wins`; gives how many runs the cells are of."""
+    rates = search_win_rates(searches, dataset, split)
+    order = rates.mean(axis=1).sort_values(ascending=False, kind="stable").index
+    values = rates.loc[order, order].to_numpy(np.float64)
+    for i, j in np.argwhere(~np.eye(len(values), dtype=bool)).tolist():
+        if np.isnan(values[i, j]):
+            _hatched(axes, j, i)
+        else:
+            _cell(axes, j, i, values[i, j], 2 * values[i, j] - 1, f"{100 * values[i, j]:.0f}", 6)
+    names = [str(name) for name in order]
+    _grid_axes(axes, list(range(len(names))), names, names)
+    known = accuracies(searches, dataset, split).notna().astype(int)
+    shared = (known.T @ known).to_numpy()[~np.eye(len(names), dtype=bool)]
+    fewest, most = int(shared.min()), int(shared.max())
+    return f"{most} runs" if fewest == most else f"the {fewest} to {most} runs in common"
 
 
 def _wins(axes: Axes, searches: Mapping[str, pd.DataFrame], dataset: str, split: str) -> None:

@@ -10,7 +10,7 @@ never an exception: it must not stop a run that has other results.
 
 from naswot_ext.statistics.comparison import holm, proxy_tests, search_tests
 from naswot_ext.statistics.correlation import Correlation, Estimate, correlate, kendall, spearman
-from naswot_ext.statistics.mean_ranks import MeanRanks, mean_ranks, proxy_win_rates, search_win_rates
+from naswot_ext.statistics.mean_ranks import MeanRanks, mean_ranks, search_win_rates
 from naswot_ext.statistics.measures import MEASURES, TOP
 from naswot_ext.statistics.pairing import Paired, pair
 
@@ -27,7 +27,6 @@ __all__ = [
     "mean_ranks",
     "pair",
     "proxy_tests",
-    "proxy_win_rates",
     "search_tests",
     "search_win_rates",
     "spearman",

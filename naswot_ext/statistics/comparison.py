@@ -68,7 +68,8 @@ def proxy_tests(
 
     `scores` are the score tables of each proxy (one a seed, all of the same architectures; tau is the mean over the
     seeds), `accuracy` is indexed by `arch_index`. An architecture that failed under any proxy or has no accuracy is
-    `left_out` of all. `difference` is tau_a - tau_b with its percentile interval over draws of architectures, the same
+    `left_out` of all; but a proxy that failed on every one leaves the others alone, and its own rows are empty.
+    `difference` is tau_a - tau_b with its percentile interval over draws of architectures, the same
     ones for both. `p` is two-sided, that of a normal distribution with the draws' standard deviation: the share of
     draws beyond zero could not be small enough for many comparisons. NaN where a tau is undefined or the difference is
     the same in every draw. `p_holm` is corrected for all pairs.
@@ -78,16 +79,18 @@ def proxy_tests(
     check(bootstrap, confidence)
     if len(scores) < 2:
         return pd.DataFrame(columns=PROXY_TEST_COLUMNS)
-    paired = pair([table for tables in scores.values() for table in tables], accuracy)
+    usable = [not any((table["status"] == "failed").all() for table in tables) for tables in scores.values()]
+    compared = [tables for tables, use in zip(scores.values(), usable, strict=True) if use] or list(scores.values())
+    paired = pair([table for tables in compared for table in tables], accuracy)
     n, left_out = len(paired.accuracy), paired.failed + paired.unknown
     # Which of the joint tables' rows are of which proxy.
-    ends = np.cumsum([len(tables) for tables in scores.values()])[:-1]
+    ends = np.cumsum([len(tables) for tables in compared])[:-1]
     taus, draws = np.full((len(scores), 1), np.nan), np.full((len(scores), bootstrap), np.nan)
     if n >= 3:
         ranking = Ranking(paired.scores, paired.accuracy)
         every = [ranking.kendall(m) for m in (np.ones((1, n), np.int32), *multiplicities(n, bootstrap, seed))]
         by_proxy = [np.stack([part.mean(axis=0) for part in np.split(found, ends)]) for found in every]
-        taus, draws = by_proxy[0], np.concatenate(by_proxy[1:], axis=1)
+        taus[usable], draws[usable] = by_proxy[0], np.concatenate(by_proxy[1:], axis=1)
 
     rows = []
     for (a, name_a), (b, name_b) in combinations(enumerate(scores), 2):
@@ -104,8 +107,8 @@ def proxy_tests(
                 "low": low[0],
                 "high": high[0],
                 "p": _normal_p(difference, differences) if np.isfinite(low[0]) else np.nan,
-                "architectures": n,
-                "left_out": left_out,
+                "architectures": n if usable[a] and usable[b] else 0,
+                "left_out": left_out if usable[a] and usable[b] else n + left_out,
             }
         )
     return _corrected(rows, PROXY_TEST_COLUMNS)
@@ -132,14 +135,16 @@ def search_tests(
     """
     check(bootstrap, confidence)
     found = accuracies(searches, dataset, split)
+    draws: dict[int, FloatArray] = {}  # those of n runs, the same for every pair
     rows = []
     for name_a, name_b in combinations(found.columns, 2):
         difference = (found[name_a] - found[name_b]).dropna().to_numpy(np.float64)
         runs = len(difference)
         low = high = np.array([np.nan])
         if runs:
-            means = [m @ difference / runs for m in multiplicities(runs, bootstrap, seed)]
-            low, high = percentiles(np.concatenate(means)[None], confidence)
+            if runs not in draws:
+                draws[runs] = np.concatenate(list(multiplicities(runs, bootstrap, seed))).astype(np.float64)
+            low, high = percentiles((draws[runs] @ difference / runs)[None], confidence)
         rows.append(
             {
                 "search_a": name_a,

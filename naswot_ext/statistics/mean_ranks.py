@@ -1,4 +1,4 @@
-"""Who is ahead over many runs or spaces: mean ranks with their critical difference, and win rates."""
+"""Which search is ahead over many runs: mean ranks with their critical difference, and win rates."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import pandas as pd
 from scipy import stats
 
 from naswot_ext.statistics.comparison import accuracies
-
-# What makes two rows of correlations.csv the same question, asked of different proxies.
-QUESTION = ["space", "scored_on", "dataset", "split"]
 
 
 @dataclass(frozen=True)
@@ -71,21 +68,7 @@ def search_win_rates(searches: Mapping[str, pd.DataFrame], dataset: str, split: 
     A tie is half a win, so that a cell and its mirror add up to 1. NaN on the diagonal and without common runs.
     Raises NaswotError where a table has no accuracy of (`dataset`, `split`).
     """
-    return _win_rates(accuracies(searches, dataset, split))
-
-
-def proxy_win_rates(rows: pd.DataFrame, measure: str = "kendall") -> pd.DataFrame:
-    """The share of questions (space, images, accuracy) that the proxy of the row answers better than the column's.
-
-    `rows` are those of correlations.csv; better is a higher `measure`. A question counts for a pair where both have a
-    value; a tie is half a win. NaN on the diagonal and for pairs without a common question.
-    """
-    table = rows.pivot_table(index=QUESTION, columns="proxy", values=measure, sort=False)
-    return _win_rates(table.reindex(columns=list(dict.fromkeys(rows["proxy"]))))
-
-
-def _win_rates(values: pd.DataFrame) -> pd.DataFrame:
-    """[k, k] of values [cases, k], of which a higher one wins."""
+    values = accuracies(searches, dataset, split)
     v = values.to_numpy(np.float64)
     k = v.shape[1]
     rates = np.full((k, k), np.nan)

@@ -1,4 +1,4 @@
-"""Tests between proxies and between searches, and who is ahead over many runs or spaces."""
+"""Tests between proxies and between searches, and which search is ahead over many runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from naswot_ext.comparison_tables import search_test_rows, write_search_tests
 from naswot_ext.errors import NaswotError
 from naswot_ext.statistics import (
     MeanRanks,
@@ -15,7 +16,6 @@ from naswot_ext.statistics import (
     mean_ranks,
     pair,
     proxy_tests,
-    proxy_win_rates,
     search_tests,
     search_win_rates,
 )
@@ -103,6 +103,29 @@ def test_a_proxy_without_a_tau_has_no_test_and_costs_the_others_nothing():
     tests = proxy_tests(tables, accuracy, bootstrap=50).set_index(["proxy_a", "proxy_b"])
     assert np.isnan(tests.loc[("a", "flat"), ["tau_b", "difference", "low", "p", "p_holm"]].to_numpy(float)).all()
     assert tests.loc[("a", "b"), "p_holm"] == tests.loc[("a", "b"), "p"]
+
+
+def test_a_proxy_that_failed_on_every_architecture_leaves_the_others_theirs():
+    random = np.random.default_rng(0)
+    accuracy = pd.Series(random.normal(size=50))
+    tables = {name: [score_table(list(accuracy + random.normal(size=50)))] for name in "ab"}
+    failed = score_table([0.0] * 50, dict.fromkeys(range(50), "failed"))
+    with_it = proxy_tests({"a": tables["a"], "failed": [failed], "b": tables["b"]}, accuracy, bootstrap=50)
+    with_it = with_it.set_index(["proxy_a", "proxy_b"])
+    (alone,) = proxy_tests(tables, accuracy, bootstrap=50).itertuples()
+    row = with_it.loc[("a", "b")]
+    assert (row["difference"], row["low"], row["p_holm"]) == (alone.difference, alone.low, alone.p_holm)
+    assert (row["architectures"], row["left_out"]) == (50, 0)
+    assert (with_it["architectures"].tolist(), with_it["left_out"].tolist()) == ([0, 50, 0], [50, 0, 50])
+    for pair_of in (("a", "failed"), ("failed", "b")):
+        assert with_it.loc[pair_of, ["difference", "low", "p", "p_holm"]].isna().all()
+
+
+def test_no_accuracy_at_all_is_a_table_without_rows(tmp_path):
+    bare = pd.DataFrame({"run": [0], "arch_index": [3]})
+    rows = search_test_rows({"a": bare, "b": bare}, space="nasbench201", scored_on="noise", bootstrap=10)
+    write_search_tests([rows], tmp_path / "t.csv", tmp_path / "t.md")
+    assert (tmp_path / "t.csv").read_text() == ",".join(["space,scored_on,dataset,split", *SEARCH_TEST_COLUMNS]) + "\n"
 
 
 @pytest.mark.parametrize("n", [0, 2])
@@ -217,15 +240,3 @@ def test_win_rates_count_ties_half_and_mirror():
     rates = search_win_rates(searches(a=[1.0, 2, 3, 4], b=[0.0, 2, 4, np.nan]), "cifar10", "test")
     assert rates.loc["a", "b"] == rates.loc["b", "a"] == 0.5
     assert np.isnan(np.diag(rates)).all()
-
-
-def test_proxies_win_where_both_are_measured():
-    def row(proxy, dataset, tau):
-        return {"space": "s", "scored_on": "d", "dataset": dataset, "split": "test", "proxy": proxy, "kendall": tau}
-
-    rows = [row("b", "one", 0.4), row("a", "one", 0.5), row("a", "two", 0.1), row("b", "two", 0.1)]
-    rows += [row("a", "three", 0.9), row("b", "three", np.nan), row("c", "four", 0.3)]
-    rates = proxy_win_rates(pd.DataFrame(rows))
-    assert list(rates.index) == ["b", "a", "c"]
-    assert (rates.loc["a", "b"], rates.loc["b", "a"]) == (0.75, 0.25)
-    assert rates.loc["c"].isna().all()

@@ -13,8 +13,7 @@ from matplotlib.patches import Rectangle
 
 from naswot_ext.errors import NaswotError
 from naswot_ext.figures import save
-from naswot_ext.figures_comparison import proxy_bars, proxy_matrix, search_ranks, win_rates
-from naswot_ext.statistics import proxy_win_rates, search_win_rates
+from naswot_ext.figures_comparison import proxy_bars, proxy_matrix, search_ranks, search_wins
 
 SPACES = [
     ("nasbench201", "cifar10", "cifar10"),
@@ -189,12 +188,22 @@ def test_searches_without_common_runs_say_so():
     assert texts(search_ranks({name: found[name] for name in "ab"}).axes[0]) == ["no runs in common"]
 
 
-def test_win_rates_have_the_winner_first_and_an_empty_diagonal():
-    rates = search_win_rates(searches(3), "cifar10", "test")
-    (axes,) = win_rates(rates, of="40 runs", heading="NAS-Bench-201").axes
-    assert labels(axes.yaxis) == labels(axes.xaxis) == ["c", "b", "a"]
-    assert texts(axes) == ["100", "100", "0", "100", "0", "0"]
-    assert axes.get_xlabel() == "wins of the row over the column, % of 40 runs"
+def test_wins_have_the_winner_first_and_an_empty_diagonal():
+    first, second = search_wins(searches(3), heading="NAS-Bench-201").axes
+    assert labels(first.yaxis) == labels(first.xaxis) == ["c", "b", "a"]
+    assert texts(first) == ["100", "100", "0", "100", "0", "0"]
+    assert first.get_xlabel() == "CIFAR-10 test: wins of the row over\nthe column, % of 40 runs"
+    assert second.get_xlabel().startswith("CIFAR-100 valid")
+
+
+def test_wins_are_of_the_runs_that_each_two_have_in_common():
+    found = searches(3)
+    found["c"] = found["c"].head(3)
+    found["b"] = found["b"].assign(arch_index=[-1] * 3 + [0] * 37)
+    axes = search_wins(found).axes[0]
+    assert axes.get_xlabel().endswith("% of the 0 to 37 runs in common")
+    # b and c share no run.
+    assert sorted(texts(axes)) == ["0", "0", "100", "100"]
 
 
 @pytest.mark.parametrize(
@@ -205,8 +214,8 @@ def test_win_rates_have_the_winner_first_and_an_empty_diagonal():
         lambda: proxy_bars(correlations(questions=SPACES[:2])),
         lambda: search_ranks(searches(8), heading="NAS-Bench-201"),
         lambda: search_ranks(searches(2), heading="NAS-Bench-201"),
-        lambda: win_rates(proxy_win_rates(correlations()), of="3 questions", heading="All spaces"),
-        lambda: win_rates(search_win_rates(searches(2), "cifar10", "test"), of="40 runs", heading="NAS-Bench-201"),
+        lambda: search_wins(searches(8), heading="NAS-Bench-201"),
+        lambda: search_wins(searches(2)),
     ],
 )
 def test_nothing_sticks_out_and_equal_data_gives_equal_bytes(tmp_path, draw):
@@ -229,7 +238,7 @@ def test_nothing_sticks_out_and_equal_data_gives_equal_bytes(tmp_path, draw):
             lambda: search_ranks({"a": searches()["a"], "b": pd.DataFrame({"run": [0], "arch_index": [0]})}),
             "no accuracy of the same data set",
         ),
-        (lambda: win_rates(pd.DataFrame([[np.nan]]), of="0 runs"), "at least 2"),
+        (lambda: search_wins(searches(1)), "at least 2"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(draw, why):
