@@ -9,6 +9,7 @@ space is held against the space's own number of architectures.
 from __future__ import annotations
 
 import copy
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,8 +33,8 @@ SEARCHES: Registry[Any] = Registry("search algorithm", "naswot_ext.searches")
 # Those that build networks, so that their runs are jobs for a GPU; they look at images of their own.
 NETWORK_SEARCHES = ("darts_v1", "darts_v2", "enas", "funnel", "gdas", "nasi", "naswot_live", "rsps", "setn")
 
-# Files and folders among those that are named by proxies.
-_TAKEN = ("proxies", "searches", "search_ranks", "shards")
+# Files and folders among those that are named by proxies, and what the groups of `proxy_names.group` are called.
+_TAKEN = ("forward", "proxies", "search_ranks", "searches", "shape", "shards")
 
 # No search space has fewer architectures. To count those of one means to import it, and torch, which takes seconds.
 _FEW_ARCHITECTURES = 1000
@@ -63,7 +64,7 @@ def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> d
 
     Raises NaswotError that lists every problem found: which key, what was found, what was meant, what to do.
     """
-    if unreadable := list(_names_that_are_no_text(config)):
+    if unreadable := [*_names_that_are_no_text(config), *_numbers_that_are_not_finite(config)]:
         raise _cannot_be_used(unreadable)
     schema = yaml.safe_load(Path(schema_file).read_text())
     filled = _fill(copy.deepcopy(dict(config)), schema, schema["$defs"])
@@ -120,6 +121,18 @@ def _names_that_are_no_text(value: Any, path: tuple[str | int, ...] = ()) -> Ite
     elif isinstance(value, list):
         for i, item in enumerate(value):
             yield from _names_that_are_no_text(item, (*path, i))
+
+
+def _numbers_that_are_not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[str]:
+    """A sentence for each .inf and .nan, which no limit of the schema keeps out and nothing here can mean."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers_that_are_not_finite(item, (*path, str(key)))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _numbers_that_are_not_finite(item, (*path, i))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{_path(path)}: found {value}; give a finite number."
 
 
 def _dereferenced(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +217,8 @@ def _sentences(error: ValidationError, definitions: Mapping[str, Any]) -> Iterat
         twice = sorted({str(item) for item in found if found.count(item) > 1})
         yield f"{where}: {', '.join(twice)} stands there more than once; keep one.{meaning}"
     elif error.validator in ("minItems", "minProperties"):
-        yield f"{where}: it is empty; give at least one.{meaning}"
+        holds = f"holds only {len(found)}" if found else "is empty"
+        yield f"{where}: it {holds}; give at least {'one' if rule == 1 else rule}.{meaning}"
     else:
         yield f"{where}: found {_shown(found, _types(schema))}, but it must be {_wanted(error)}.{meaning}"
 
@@ -233,6 +247,8 @@ def _wanted(error: ValidationError) -> str:
         return " or ".join(repr(choice) for choice in rule)
     if error.validator == "pattern" and rule.startswith("^all"):
         return "a whole number or 'all'"
+    if error.validator == "pattern" and rule.startswith("^[A-Za-z0-9]"):
+        return "letters, digits, '_', '-' and '.', the first a letter or digit"
     limits = {
         "minimum": "at least {}",
         "maximum": "at most {}",
@@ -262,55 +278,73 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[str]:
 
             if options["normalise"] not in NORMALISATIONS:
                 yield f"datasets.{dataset}.normalise: {unknown('data set', options['normalise'], NORMALISATIONS)}"
-    proxies = config.get("proxies")
-    labels: dict[str, str] = {}
+    yield from _unknown_proxies(config.get("proxies"), sections["searches"].get("algorithms"))
+
+
+def _unknown_proxies(proxies: Any, algorithms: Any) -> Iterator[str]:
+    """Proxies that there are none of, and those that others have the labels of."""
+    # {label: the entry that has it}, first of all entries of `proxies`, which searches may go by, then of others, too.
+    listed: dict[str, str] = {}
     for entry in proxies if isinstance(proxies, list) else []:
-        if isinstance(entry, str) or (isinstance(entry, dict) and _ranks(entry)):
-            yield from _proxy_problems(entry, labels)
-    algorithms = sections["searches"].get("algorithms")
+        if isinstance(entry, str) or _members(entry):
+            label = proxy_names.label(entry)
+            if not isinstance(entry, str) and label in PROXIES.names():
+                yield f"proxies: an aggregate is called {label!r}, as a proxy is. Give it another `name`."
+            else:
+                yield from _label_problems(entry, "proxies", listed)
+    meanings = dict(listed)
+    for entry in proxies if isinstance(proxies, list) else []:
+        for name in [entry] if isinstance(entry, str) else _members(entry):
+            if name in listed and not isinstance(entry, str) and name not in PROXIES.names():
+                yield f"proxies: the ranks of {name!r} cannot be combined: an aggregate names proxies, not labels."
+            else:
+                yield from _check_proxy(name, "proxies", meanings)
     for algorithm, options in algorithms.items() if isinstance(algorithms, dict) else []:
         live = algorithm_of(algorithm) in NETWORK_SEARCHES
         for key in ("proxy", "proxies", "first"):
-            by = options.get(key) if isinstance(options, dict) else None
-            for proxy in by if isinstance(by, list) else [by]:
-                if live and proxy in labels and proxy not in PROXIES.names():
+            where = f"searches.algorithms.{algorithm}.{key}"
+            given = options.get(key) if isinstance(options, dict) else None
+            # What is no text, the schema tells.
+            for proxy in [x for x in (given if isinstance(given, list) else [given]) if isinstance(x, str)]:
+                if live and proxy in listed and proxy not in PROXIES.names():
                     yield (
-                        f"searches.algorithms.{algorithm}.{key}: a search that scores for itself takes no label of "
-                        f"`proxies` such as {proxy!r}. Name proxies, your own as my_file.py:function."
+                        f"{where}: a search that scores for itself takes no label of `proxies` such as {proxy!r}. Name "
+                        "proxies, your own as my_file.py:function."
                     )
-                elif proxy not in labels:
-                    yield from _check_proxy(proxy, f"searches.algorithms.{algorithm}.{key}")
+                elif proxy not in listed:
+                    yield from _check_proxy(proxy, where, meanings)
 
 
-def _ranks(entry: Mapping[str, Any]) -> list[str]:
+def _members(entry: Any) -> list[str]:
     """The names that an aggregate combines; none where it is malformed, which the schema tells."""
-    made = entry.get("aggregate")
-    ranks = made.get("ranks") if isinstance(made, dict) else None
-    return [name for name in ranks if isinstance(name, str)] if isinstance(ranks, list) else []
+    made = entry.get("aggregate") if isinstance(entry, dict) else None
+    if not isinstance(made, dict) or not isinstance(made.get("ranks"), list):
+        return []
+    texts = [x for x in (*made["ranks"], made.get("how", "mean")) if isinstance(x, str)]
+    return made["ranks"] if len(texts) == len(made["ranks"]) + 1 else []
 
 
-def _proxy_problems(entry: str | Mapping[str, Any], labels: dict[str, str]) -> Iterator[str]:
-    """What is wrong with one entry of `proxies`; its label is added to `labels`, {label: the entry that has it}."""
-    for name in [entry] if isinstance(entry, str) else _ranks(entry):
-        yield from _check_proxy(name, "proxies")
-    label = proxy_names.label(entry)
-    if not isinstance(entry, str) and label in PROXIES.names():
-        yield f"proxies: an aggregate is called {label!r}, as a proxy is. Give it another `name`."
-    elif label in _TAKEN:
-        yield f"proxies: {label!r} is the name of something else among the results. Choose another."
-    elif label in labels and labels[label] != str(entry):
-        yield f"proxies: {entry} and {labels[label]} are both called {label!r} in files. Rename one."
-    labels[label] = str(entry)
-
-
-def _check_proxy(name: Any, where: str) -> Iterator[str]:
-    if isinstance(name, str) and user_proxies.is_user_proxy(name):
+def _check_proxy(name: str, where: str, meanings: dict[str, str]) -> Iterator[str]:
+    if user_proxies.is_user_proxy(name):
         try:
             user_proxies.check(name)
         except NaswotError as error:
             yield f"{where}: {error}"
+        else:
+            yield from _label_problems(name, where, meanings)
+    elif name.endswith(".py"):
+        yield f"{where}: {name!r} names no function of that file. Write {name}:function."
     else:
         yield from _check(PROXIES, name, where)
+
+
+def _label_problems(entry: str | Mapping[str, Any], where: str, meanings: dict[str, str]) -> Iterator[str]:
+    """What is wrong with an entry's label, which is added to `meanings`, {label: the entry that has it}."""
+    label = proxy_names.label(entry)
+    if label in _TAKEN:
+        yield f"{where}: {label!r} is the name of something else among the results. Choose another."
+    elif meanings.setdefault(label, str(entry)) != str(entry):
+        yield f"{where}: {entry} and {meanings[label]} are both called {label!r} in files. Rename one."
 
 
 def _check(registry: Registry[Any], name: Any, where: str) -> Iterator[str]:
@@ -333,8 +367,22 @@ def _missing_files(config: Mapping[str, Any]) -> Iterator[str]:
                 )
 
 
+def _searches_of_one_label(algorithms: Mapping[str, Any]) -> Iterator[str]:
+    """Searches that would write the same files."""
+    entries: dict[str, str] = {}
+    for entry, options in algorithms.items():
+        by = options.get("proxy", [])
+        names = [proxy_names.label(name) for name in ([by] if isinstance(by, str) else by)]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f"searches.algorithms.{entry}.proxy: {name!r} is named twice, also by its file; keep one."
+        for label in search_labels(entry, options):
+            if entries.setdefault(label, entry) != entry:
+                yield f"searches.algorithms: {entry} and {entries[label]} both have a search {label}. Rename a variant."
+
+
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Settings that are each allowed but do not fit each other."""
+    yield from _searches_of_one_label(config["searches"]["algorithms"])
     for name, space in config["spaces"].items():
         scored = space["architectures"]
         for dataset in space.get("datasets", []):
