@@ -82,4 +82,5 @@ def _without_batchnorm(network: nn.Module) -> Iterator[None]:
 
 
 def _identity(x: Tensor) -> Tensor:
-    return x
+    # A copy, as BatchNorm's output is one: a ReLU in place behind it must not change what others get.
+    return x.clone()

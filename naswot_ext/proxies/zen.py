@@ -103,16 +103,15 @@ def _gaussian(network: nn.Module, generator: torch.Generator) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _measuring(layers: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
+def _measuring(layers: Sequence[nn.BatchNorm2d], images: Tensor) -> Iterator[None]:
     """Inside, the running variance of a layer is that of its last batch, also where it otherwise keeps none."""
     before = [(layer, layer.momentum, layer.track_running_stats, dict(layer._buffers)) for layer in layers]
     try:
         for layer in layers:
             layer.momentum, layer.track_running_stats = 1.0, True
             if layer.running_var is None:
-                like = layer.weight if layer.weight is not None else torch.empty(0)
-                layer._buffers["running_mean"] = like.new_zeros(layer.num_features)
-                layer._buffers["running_var"] = like.new_ones(layer.num_features)
+                layer._buffers["running_mean"] = images.new_zeros(layer.num_features)
+                layer._buffers["running_var"] = images.new_ones(layer.num_features)
         yield
     finally:
         for layer, momentum, track, buffers in before:
@@ -135,7 +134,7 @@ def zen(network: nn.Module, batch: Images) -> Scored:
     x = batch.images
     generator = torch.Generator(x.device).manual_seed(derive(torch.initial_seed(), "zen"))
     layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    with undisturbed(network), _gaussian(network, generator), _measuring(layers):
+    with undisturbed(network), _gaussian(network, generator), _measuring(layers, x):
         images, shift = (torch.empty_like(x).normal_(generator=generator) for _ in range(2))
         maps = _feature_maps(network, images.clone())
         variances = [layer.running_var.mean(dtype=torch.float64) for layer in layers if layer.running_var is not None]

@@ -52,3 +52,22 @@ def test_a_shared_weight_counts_once_with_both_its_uses() -> None:
     network = nn.Sequential(shared, other)
     assert score("synflow", network, batch([1], classes=1)) == 18
     assert shared.weight is other.weight
+
+
+class PreActivation(nn.Module):
+    """A block whose ReLU works in place on what BatchNorm gives, while a shortcut uses what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.shortcut, self.branch = convolution(-2), convolution(5), convolution(3)
+        self.activate = nn.Sequential(nn.BatchNorm2d(1), nn.ReLU(inplace=True))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        shortcut = self.shortcut(x)
+        return (self.branch(self.activate(x)) + shortcut).flatten(1)
+
+
+def test_a_relu_in_place_behind_batchnorm_leaves_its_input_to_a_shortcut() -> None:
+    # 2 (3 + 5) in the stem, 2 x 5 in the shortcut, 2 x 3 in the branch.
+    assert score("synflow", PreActivation(), batch([[[1]]], classes=1)) == 16 + 10 + 6

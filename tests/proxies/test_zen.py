@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from naswot_ext.errors import NaswotError
 from naswot_ext.proxies import PROXIES, Images
+from naswot_ext.proxies.zen import _measuring
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES
 from tests.proxies.tiny import score
@@ -163,3 +164,13 @@ def test_feature_maps_that_overflow_and_outputs_that_are_no_tensor_are_errors() 
 
     with pytest.raises(NaswotError, match="no global average pooling and returned a tuple"):
         zen.compute(Tuple(), BATCH)
+
+
+def test_statistics_that_a_layer_does_not_keep_are_measured_where_the_images_are() -> None:
+    layer = nn.BatchNorm2d(3, affine=False, track_running_stats=False)
+    with _measuring([layer], torch.empty(1, 3, 4, 4, device="meta")):
+        assert layer.running_mean is not None
+        assert layer.running_mean.is_meta
+        assert layer.running_var is not None
+        assert layer.running_var.is_meta
+    assert layer.running_var is None
