@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import sys
@@ -116,6 +117,7 @@ def run_networks(
                 device=device,
                 checkpoint=output.with_name(f"{output.name}.run-{number}.checkpoint"),
                 say=say,
+                code=json.dumps([facts["code"], software()], sort_keys=True),
             )
             outcome = _checked(search.run(setting), algorithm, space)
             partial.append([{"run": number, "seed": setting.seed, **outcome._asdict()}])

@@ -151,6 +151,7 @@ class Setting:
         checkpoint: a file that does not exist, or that an earlier call with the same setting left when it was killed.
             The algorithm goes on from there, and gives the result that it would have given; the caller removes it.
         say: prints one line of progress.
+        code: what tells this code, and the versions of what it runs on, from others.
     """
 
     space: SearchSpace
@@ -165,6 +166,7 @@ class Setting:
     device: str
     checkpoint: Path
     say: Callable[[str], None]
+    code: str = ""
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,9 @@ class Session:
             with open(path, "rb") as file:
                 state = torch.load(file, map_location="cpu", weights_only=True)
             if state["identity"] != self._identity:
-                say(f"{self.name}: starts anew, {path} is of another search, setting or set of images.")
+                say(
+                    f"{self.name}: starts anew, {path} is of another search, setting, set of images or version of the code."
+                )
                 return 0
             for name, part in parts.items():
                 part.load_state_dict(state["parts"][name])
@@ -160,6 +162,7 @@ def _identity(setting: Setting, algorithm: str) -> str:
         dict(setting.options),
         setting.seed,
         setting.number,
+        setting.code,
         setting.classes,
         list(setting.images.shape),
     ]

@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from naswot_ext import scoring, searches
+from naswot_ext import scoring, search_runs, searches
 from naswot_ext.datasets import Batch, make_batch, save_batch
 from naswot_ext.errors import NaswotError
 from naswot_ext.provenance import read_provenance, read_table
 from naswot_ext.search_runs import COLUMNS, run_networks
 from naswot_ext.searches import SEARCHES, NetworkSearch, Outcome, Setting
 from naswot_ext.spaces import SPACES
+from naswot_ext.supernets import session
+from naswot_ext.supernets.session import Session
 
 SPACE = SPACES.get("nasbench201").with_network(channels=4, cells=1)
 SAMPLED = np.array([900, 11920, 33, 5, 12000, 77])
@@ -102,6 +104,33 @@ def test_a_run_that_was_cut_short_goes_on_and_finished_ones_are_kept(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["batch.npz", "runs.parquet"]
     made_by = read_provenance(tmp_path / "runs.parquet")
     assert {"search", "options", "seed", "device", "code", "torch"} <= made_by.keys()
+
+
+@pytest.mark.parametrize("changed", ["nothing", "fingerprint", "software"])
+def test_a_run_that_other_code_began_is_begun_anew(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    done: list[int] = []
+
+    def search(setting: Setting) -> Outcome:
+        for step in Session(setting, "nasi").steps(4, {}, lambda: None, str):
+            if done[-1:] == [1] and len(done) == 2:
+                done.append(-1)
+                raise KeyboardInterrupt
+            done.append(step)
+        return Outcome(SPACE.architecture(0), 1.0, 4)
+
+    monkeypatch.setattr(session, "SAVE_SECONDS", 0.0)
+    monkeypatch.setitem(SEARCHES._entries, "nasi", NetworkSearch(search, needs_labels=True))
+    with pytest.raises(KeyboardInterrupt):
+        make_runs("nasi", images, tmp_path / "runs.parquet", [0])
+    if changed == "fingerprint":
+        monkeypatch.setattr(search_runs, "fingerprint", lambda *modules: "another")
+    if changed == "software":
+        monkeypatch.setattr(search_runs, "software", lambda: {"torch": "another"})
+    make_runs("nasi", images, tmp_path / "runs.parquet", [0])
+    assert done == [0, 1, -1, 2, 3] if changed == "nothing" else done == [0, 1, -1, 0, 1, 2, 3]
+    assert not list(tmp_path.glob("*.checkpoint"))
 
 
 def test_what_such_a_search_cannot_use_is_one_clear_error(images: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_seconds_of_earlier_calls_count(tmp_path: Path) -> None:
     assert 1000 < count(where)[2].seconds() < 1100
 
 
-@pytest.mark.parametrize("change", ["seed", "options", "images", "labels", "network", "algorithm"])
+@pytest.mark.parametrize("change", ["seed", "options", "images", "labels", "network", "code", "algorithm"])
 def test_a_checkpoint_of_another_setting_is_not_used_and_that_is_said(tmp_path: Path, change: str) -> None:
     said: list[str] = []
     where = setting(tmp_path / "c.pt", say=said.append)
@@ -60,13 +60,14 @@ def test_a_checkpoint_of_another_setting_is_not_used_and_that_is_said(tmp_path: 
         "images": lambda: dataclasses.replace(where, images=where.images + 1),
         "labels": lambda: dataclasses.replace(where, labels=where.labels[::-1]),
         "network": lambda: dataclasses.replace(where, space=where.space.with_network(channels=8)),
+        "code": lambda: dataclasses.replace(where, code="another"),
         "algorithm": lambda: where,
     }[change]()
     run = Session(other, "adding" if change != "algorithm" else "other")
     record = Record("cpu", total=torch.zeros(()))
     assert next(iter(run.steps(10, {"record": record}, lambda: None, str))) == 0
     assert "starts anew" in said[-1]
-    assert "c.pt is of another search, setting or set of images" in said[-1]
+    assert "c.pt is of another search, setting, set of images or version of the code" in said[-1]
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty", "other parts", "no parts"])
