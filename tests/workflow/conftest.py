@@ -97,7 +97,7 @@ class Project:
         """Run Snakemake to its end; what it printed."""
         process = self.start(*arguments, mounting=mounting)
         try:
-            printed, _ = process.communicate(timeout=300)
+            printed, _ = process.communicate(timeout=550)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise

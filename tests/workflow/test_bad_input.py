@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -141,7 +143,7 @@ def test_whole_numbers_written_as_floats_are_whole_numbers() -> None:
         "seeds": resolved["seeds"],
         "architectures": resolved["spaces"]["nasbench201"]["architectures"],
         "n_samples": resolved["searches"]["algorithms"]["naswot"]["n_samples"],
-        "statistics": resolved["statistics"],
+        "statistics": {key: resolved["statistics"][key] for key in ("bootstrap", "confidence")},
     }
     # Compared as text, since 4.0 == 4.
     assert repr(found) == repr(
@@ -182,8 +184,11 @@ def test_every_registered_source_and_algorithm_has_its_options_in_the_schema() -
         rules = [case["if"]["properties"]["source"] for case in sources[section]["allOf"]]
         known = [name for rule in rules for name in rule.get("enum", [rule.get("const")])]
         assert sorted(known) == registry.names()
-    algorithms = schema["properties"]["searches"]["properties"]["algorithms"]["properties"]
-    assert sorted(algorithms) == SEARCHES.names()
+    patterns = schema["properties"]["searches"]["properties"]["algorithms"]["patternProperties"]
+    for name in (*SEARCHES.names(), *(f"{name}@variant" for name in SEARCHES.names())):
+        assert sum(bool(re.search(pattern, name)) for pattern in patterns) == 1, name
+    for pattern in patterns:
+        assert any(re.search(pattern, name) for name in SEARCHES.names()), pattern
 
 
 def test_the_schema_has_the_network_options_of_every_space() -> None:
@@ -273,3 +278,142 @@ def test_a_table_without_a_column_of_the_config_fails_with_one_line_in_terminal_
         assert "Unknown column 'acuracy'. Did you mean 'accuracy'?" in text
         assert text.count("\nError: ") + text.startswith("Error: ") == 1
     assert len(log.splitlines()) == 1
+
+
+MINE = """
+import torch
+
+
+def not_a_number(network, batch):
+    return float("nan")
+
+
+def tensor(network, batch):
+    return torch.zeros(3)
+
+
+def raises(network, batch):
+    raise ValueError("no such thing")
+
+
+def fine(network, batch):
+    return 1.0
+"""
+
+
+def test_mistakes_about_proxies_and_searches_are_all_told_at_once_before_any_job(new_project: Project) -> None:
+    new_project.folder.mkdir()
+    Path(new_project.folder, "mine.py").write_text(MINE)
+    Path(new_project.folder, "broken.py").write_text("def proxy(network, batch:\n    return 1.0\n")
+    new_project.config["proxies"] = [
+        "gone.py:proxy",
+        "broken.py:proxy",
+        "mine.py:fin",
+        {"aggregate": {"ranks": ["naswot", "synflw"]}},
+        {"aggregate": {"ranks": ["naswot", "synflow"], "name": "snip"}},
+        {"aggregate": {"ranks": ["naswot", "synflow"], "how": "median"}},
+    ]
+    algorithms = {"rea": {"populaton": 5}, "gdas": {"supernet": {"width": 2}}, "darts_v3": {}, "nasi": {"nu": "best"}}
+    new_project.config["searches"]["algorithms"] |= algorithms
+    printed = new_project.run(fails=True)
+    for said in (
+        "The proxy's file gone.py cannot be read (No such file or directory; looked for in",
+        "proxies: broken.py is not valid Python: '(' was never closed",
+        "Unknown function in mine.py: 'fin'. Did you mean 'fine'?",
+        "proxies: Unknown proxy 'synflw'. Did you mean 'synflow'?",
+        "proxies: an aggregate is called 'snip', as a proxy is. Give it another `name`.",
+        "how: found 'median', but it must be 'mean' or 'log'",
+        "searches.algorithms.rea: Unknown key 'populaton'. Did you mean 'population'?",
+        "searches.algorithms.gdas.supernet: Unknown key 'width'. Known: cells, channels",
+        "Unknown search algorithm 'darts_v3'. Did you mean 'darts_v",
+        "searches.algorithms.nasi.nu: found 'best', but it must be",
+    ):
+        assert printed.count(said) == 1, said
+    assert "Traceback" not in printed
+    assert "rule " not in printed
+    assert len(printed.splitlines()) < 20
+
+
+def test_what_only_jobs_can_find_out_ends_each_of_them_with_one_line_and_none_of_the_others(
+    new_project: Project,
+) -> None:
+    new_project.folder.mkdir()
+    Path(new_project.folder, "mine.py").write_text(MINE)
+    np.savez(new_project.folder / "unlabelled.npz", images=np.zeros((8, 3, 8, 8), np.float32))
+    cells, sizes = open_space("nasbench201"), open_space("nats-sss")
+    numbers = {"accuracy": range(50, 56), "seconds": 60}
+    for name, space in (("cells", cells), ("sizes", sizes)):
+        rows = {"arch": [space.architecture(index) for index in range(6)], **numbers}
+        pd.DataFrame(rows).to_csv(new_project.folder / f"{name}.csv", index=False)
+    final = {"dataset": "cifar10", "epochs": 200, "valid": "accuracy"}
+    table = {"source": "table", "path": "cells.csv", "accuracy": [final]}
+    network = {"channels": 2, "cells": 1}
+    # Another length has no cost.
+    lengths = [{**final, "epochs": 12, "train_seconds": "seconds"}, {**final, "epochs": 20}]
+    by_size = {"source": "table", "path": "sizes.csv", "accuracy": lengths}
+    small = {"images": 8, "batch_size": 4, "runs": 1}
+    own = [f"mine.py:{name}" for name in ("not_a_number", "tensor", "raises")]
+    new_project.config |= {
+        "spaces": {
+            "nasbench201": {"architectures": "all", "benchmark": table, "network": network},
+            "nats-sss": {"architectures": "all", "benchmark": by_size},
+        },
+        "proxies": ["params", "snip", *own],
+        "searches": {
+            "runs": 2,
+            "algorithms": {
+                "random": {},
+                "rea": {},
+                "rea@free": {"epochs": 20},
+                "area": {"proxy": "params", "n_samples": 12},
+                "rs": {"budget": 30},
+                "gdas": small,
+                "nasi": {**small, "images": 9},
+            },
+            "quoted": ["GDASS"],
+        },
+    }
+    new_project.config["scoring"]["shard_size"] = 6
+    new_project.config["datasets"]["unlabelled"] = {"source": "npz", "path": "unlabelled.npz"}
+    truth = "results/benchmarks/{}.parquet"
+    none = "None of the 6 architectures of results/scores/nasbench201/noise/{} could be scored. The first: |none~0|"
+    expected = {
+        "searches/nasbench201/noise/rea": (
+            f"The search rea goes by the validation accuracy after 12 epochs on cifar10: {truth.format('nasbench201')} "
+            "has no row with dataset cifar10 and epochs 12 (it has 200). Add such rows, or set `epochs` to a length"
+        ),
+        "searches/nats-sss/noise/rea@free": (
+            f"in {truth.format('nats-sss')}, the column train_seconds is empty for dataset cifar10 and epochs 20; give "
+            "spaces.nats-sss.benchmark.accuracy[..].train_seconds."
+        ),
+        "searches/nats-sss/noise/area-params": (
+            "n_samples is 12, but 6 architectures were scored and have ground truth. Give 1 to 6, or score more"
+        ),
+        "searches/nats-sss/noise/rs": "The budget of the search rs is 30 s, but the cheapest evaluation",
+        "searches/nats-sss/noise/gdas": "The search gdas knows the supernet of nasbench201 only, not that of nats-sss.",
+        "searches/nasbench201/unlabelled/gdas": "The search gdas needs the labels of the images, and those of",
+        "searches/nasbench201/unlabelled/nasi": "unlabelled.npz holds 8 images, fewer than the batch size 9.",
+        "scores/nasbench201/unlabelled/snip/seed-0": "snip needs the labels of the images, and the images of",
+        "scores/nasbench201/noise/not_a_number/seed-0": none.format("not_a_number"),
+        "scores/nasbench201/noise/tensor/seed-0": none.format("tensor"),
+        "scores/nasbench201/noise/raises/seed-0": none.format("raises"),
+    }
+    fine = "searches/nasbench201/noise/random"
+    wanted = [f"results/{name}.parquet" for name in (*expected, fine)]
+    printed = new_project.run("--keep-going", *wanted, fails=True)
+    lines = [line for line in printed.splitlines() if line.startswith("Error: ")]
+    for name, said in expected.items():
+        assert sum(said in line for line in lines) == 1, (name, lines)
+        assert not Path(new_project.folder, f"results/{name}.parquet").exists()
+    assert len(lines) == len(expected)
+    why = {name: next(line for line in lines if f"/noise/{name}/" in line) for name in ("not_a_number", "tensor")}
+    assert why["not_a_number"].endswith(": the score is nan")
+    assert why["tensor"].endswith(
+        "The proxy tensor returned a Tensor of shape [3]; it must return one number: float(...) of it."
+    )
+    assert any(line.endswith(": ValueError: no such thing") for line in lines)
+    assert Path(new_project.folder, f"results/{fine}.parquet").exists()
+    assert "Traceback" not in printed
+    assert "(a defect" not in printed
+    for log in Path(new_project.folder, "results/logs").rglob("*.log"):
+        assert "Traceback" not in log.read_text(), log
