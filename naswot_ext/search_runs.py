@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from naswot_ext import devices
+from naswot_ext import devices, proxy_names
 from naswot_ext.datasets import load_batch
 from naswot_ext.errors import NaswotError
 from naswot_ext.fingerprint import fingerprint
@@ -78,6 +78,8 @@ def run_networks(
                 f"The search {algorithm} needs the labels of the images, and those of {path} have none. Give the data "
                 "set labels (an array `labels` in its .npz file)."
             )
+    named = [*(options.get(key) for key in ("proxy", "first")), *options.get("proxies", [])]
+    proxies = [name for name in named if name]
     facts: dict[str, Any] = {
         "space": space.name,
         "network": space.network,
@@ -89,7 +91,10 @@ def run_networks(
         "seed": seed,
         "device": device.partition(":")[0],
         "threads": threads,
-        "code": fingerprint(__name__, SEARCHES.module(algorithm), SPACES.module(space.name)),
+        "code": fingerprint(
+            __name__, SEARCHES.module(algorithm), SPACES.module(space.name), *proxy_names.module_of(proxies)
+        ),
+        **({"files": files} if (files := proxy_names.digest_of(proxies)) else {}),
         **software(),
     }
     label = "/".join(output.with_suffix("").parts[-4:])

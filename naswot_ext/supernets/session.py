@@ -124,7 +124,8 @@ class Session:
                 state = torch.load(file, map_location="cpu", weights_only=True)
             if state["identity"] != self._identity:
                 say(
-                    f"{self.name}: starts anew, {path} is of another search, setting, set of images or version of the code."
+                    f"{self.name}: starts anew, {path} is of another search, setting, set of images or version of the "
+                    "code."
                 )
                 return 0
             for name, part in parts.items():

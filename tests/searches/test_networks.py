@@ -133,6 +133,18 @@ def test_a_run_that_other_code_began_is_begun_anew(
     assert not list(tmp_path.glob("*.checkpoint"))
 
 
+def test_another_text_of_a_users_proxy_is_searched_with_again(images: Path, tmp_path: Path) -> None:
+    def by(sign: str) -> list[str]:
+        body = f"def size(network, batch):\n    return {sign}float(sum(p.numel() for p in network.parameters()))\n"
+        (tmp_path / "mine.py").write_text(body)
+        options = {"n_samples": 6, "proxy": f"{tmp_path}/mine.py:size"}
+        return make_runs("naswot_live", images, tmp_path / "runs.parquet", range(3), **options)["arch"].tolist()
+
+    largest = by("+")
+    assert by("-") != largest
+    assert by("+") == largest
+
+
 def test_what_such_a_search_cannot_use_is_one_clear_error(images: Path, tmp_path: Path) -> None:
     with pytest.raises(NaswotError, match="The search rea builds no networks"):
         make_runs("rea", images, tmp_path / "a.parquet")
