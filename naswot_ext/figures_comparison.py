@@ -7,6 +7,7 @@ apart; every cell has its number too.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,26 +125,36 @@ def search_ranks(
 
     `searches` are the search tables by label. A dot is a search's mean rank over the runs that all share; the bar above
     is the critical difference of Nemenyi's test (Demsar, JMLR 2006), and searches that a line at the right joins are
-    not told apart by it. Two searches are compared by the share of runs that each wins instead. A data set without
-    accuracies of `split` shows its other split. Raises NaswotError for an unknown split, fewer than 2 searches or no
-    data set that all have.
+    not told apart by it. Two searches are compared by the share of runs that each wins instead. A search with fewer
+    runs than the most, or whose runs found nothing, would leave as few of all others: it is left out, and named below.
+    A data set without accuracies of `split` shows its other split. Raises NaswotError for an unknown split, fewer than
+    2 searches or no data set that all have.
     """
     panels = _common_accuracies(searches, split)
     with _style():
-        few = len(searches) < 3
-        height = (0.8 if few else 0.95 + 0.17 * len(searches)) * len(panels) + (0.25 if heading else 0)
-        figure = Figure(figsize=(3.25 if few else 4.4, height))
+        kept = {panel: _with_most_runs(searches, *panel) for panel in panels.items()}
+        lines = [_left_out(searches, shared) for shared in kept.values()]
+        sizes = [0.8 if len(shared) < 3 else 0.95 + 0.17 * len(shared) for shared in kept.values()]
+        sizes = [size + 0.13 * (text.count("\n") + bool(text)) for size, text in zip(sizes, lines, strict=True)]
+        width = 3.25 if max(map(len, kept.values())) < 3 else 4.4
+        figure = Figure(figsize=(width, sum(sizes) + (0.25 if heading else 0)))
         FigureCanvasAgg(figure)
-        all_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
-        for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
-            ranks = None if few else mean_ranks(searches, dataset, shown, confidence=confidence)
+        all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=sizes)[:, 0]
+        for axes, ((dataset, shown), shared), text in zip(all_axes, kept.items(), lines, strict=True):
+            few = len(shared) < 3
+            ranks = None if few else mean_ranks(shared, dataset, shown, confidence=confidence)
             if few:
-                _wins(axes, searches, dataset, shown)
+                _wins(axes, shared, dataset, shown)
             elif ranks is None:
                 axes.text(0.5, 0.5, "fewer than 2 runs in common", ha="center", color=_QUIET, transform=axes.transAxes)
                 axes.set_axis_off()
             else:
                 _critical_difference(axes, ranks)
+            if text:
+                # Below the label of the axis, where there is one.
+                below = (0, -2 if few or ranks is None else -28)
+                where = {"xycoords": "axes fraction", "textcoords": "offset points"}
+                axes.annotate(text, (0, 0), below, **where, va="top", fontsize=6, color=_QUIET)
             axes.set_title(f"{title(dataset)} {shown}", fontsize=8)
         if heading:
             figure.suptitle(heading, x=0.01, ha="left", fontsize=mpl.rcParams["axes.titlesize"])
@@ -295,6 +306,20 @@ def _common_accuracies(searches: Mapping[str, pd.DataFrame], split: str) -> dict
     if not common:
         raise NaswotError("The searches have no accuracy of the same data set and split; there is nothing to compare.")
     return _split_of_each(common, split)
+
+
+def _with_most_runs(searches: Mapping[str, pd.DataFrame], dataset: str, split: str) -> dict[str, pd.DataFrame]:
+    """The searches that found something and have as many runs as any of these; all where these are not two."""
+    found = accuracies(searches, dataset, split)
+    useful = {name: table for name, table in searches.items() if found[name].notna().any()}
+    most = max(map(len, useful.values()), default=0)
+    kept = {name: table for name, table in useful.items() if len(table) == most}
+    return kept if len(kept) > 1 else dict(searches)
+
+
+def _left_out(searches: Mapping[str, pd.DataFrame], kept: Mapping[str, pd.DataFrame]) -> str:
+    names = "; ".join(name for name in searches if name not in kept)
+    return textwrap.fill(f"without {names}: fewer runs", 70) if names else ""
 
 
 def _critical_difference(axes: Axes, found: MeanRanks) -> None:

@@ -183,9 +183,27 @@ def test_two_searches_are_shares_of_wins():
 
 def test_searches_without_common_runs_say_so():
     found = searches(3)
-    found["a"] = found["a"].assign(arch_index=-1)
+    found["a"] = found["a"].assign(arch_index=[0] * 20 + [-1] * 20)
+    found["b"] = found["b"].assign(arch_index=[-1] * 20 + [0] * 20)
     assert texts(search_ranks(found).axes[0]) == ["fewer than 2 runs in common"]
     assert texts(search_ranks({name: found[name] for name in "ab"}).axes[0]) == ["no runs in common"]
+
+
+def test_searches_with_fewer_runs_or_no_finds_are_left_out_of_the_ranks_and_named():
+    found = searches(5)
+    found["b"] = found["b"].head(3)
+    found["d"] = found["d"].assign(arch_index=-1)
+    figure = search_ranks(found)
+    axes = figure.axes[0]
+    assert labels(axes.yaxis) == ["e", "c", "a"]
+    assert axes.get_xlabel() == "mean rank over 40 runs"
+    assert texts(axes)[-1] == "without b; d: fewer runs"
+    assert inside(figure)
+    # Two of them are left to compare, then one with any other.
+    found["e"] = found["e"].head(4)
+    assert texts(search_ranks(found).axes[0])[1:3] == ["a", "c"]
+    found["c"] = found["c"].head(5)
+    assert texts(search_ranks(found).axes[0]) == ["fewer than 2 runs in common"]
 
 
 def test_wins_have_the_winner_first_and_an_empty_diagonal():

@@ -403,7 +403,7 @@ FIGURES = (
     each(
         "<results>/figures/{space}/{dataset}/{figure}.{form}",
         figure=[*PROXIES, "searches", "proxies"]
-        + ["search_ranks"] * ("searches" in TESTED),
+        + ["search_ranks", "search_wins"] * ("searches" in TESTED),
         form=("pdf", "png"),
     )
     + expand(

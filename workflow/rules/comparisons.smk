@@ -168,3 +168,32 @@ rule search_ranks:
         ),
     script:
         "../scripts/search_ranks.py"
+
+
+rule search_wins:
+    input:
+        expand(SEARCH, algorithm=SEARCHES, allow_missing=True),
+    output:
+        pdf="<results>/figures/{space}/{dataset}/search_wins.pdf",
+        png=report(
+            "<results>/figures/{space}/{dataset}/search_wins.png",
+            caption="../report/search_wins.rst",
+            category="Searches",
+            labels={"space": "{space}", "images": "{dataset}, wins"},
+        ),
+    log:
+        "<results>/logs/figures/{space}/{dataset}/search_wins.log",
+    benchmark:
+        "<results>/timings/figures/{space}/{dataset}/search_wins.tsv"
+    threads: 1
+    params:
+        order=" ".join(SEARCHES),  # Snakemake compares inputs as a set
+        figures=config["figures"],
+        code=fingerprint(
+            "naswot_ext.figures",
+            "naswot_ext.figures_comparison",
+            "naswot_ext.provenance",
+            "naswot_ext.tables",
+        ),
+    script:
+        "../scripts/search_wins.py"

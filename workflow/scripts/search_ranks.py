@@ -8,15 +8,5 @@ with reporting(snakemake):
 
     options = snakemake.params.figures
     tables = search_tables(snakemake.input)
-    # A search with few runs would leave as few of all others.
-    most = max(map(len, tables.values()))
-    shared = {label: table for label, table in tables.items() if len(table) == most}
-    left_out = sorted({*tables} - {*shared})
-    if left_out:
-        print(f"Left out for having fewer than {most} runs: {', '.join(left_out)}")
-    figure = search_ranks(
-        shared if len(shared) > 1 else tables,
-        split=options["split"],
-        confidence=snakemake.params.confidence,
-    )
+    figure = search_ranks(tables, split=options["split"], confidence=snakemake.params.confidence)
     save(figure, *snakemake.output, dpi=options["dpi"])
