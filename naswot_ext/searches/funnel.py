@@ -21,6 +21,7 @@ import torch
 
 from naswot_ext import devices
 from naswot_ext.aggregates import aggregate
+from naswot_ext.errors import NaswotError, one_line
 from naswot_ext.proxies import Images
 from naswot_ext.proxy_names import find
 from naswot_ext.sampling import sample_architectures
@@ -53,7 +54,10 @@ def funnel(setting: Setting) -> Outcome:
 
 
 def _by_network(setting: Setting, drawn: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """The first score of each architecture [N], of networks that have shapes but no values."""
+    """The first score of each architecture [N], of networks that have shapes but no values.
+
+    Raises NaswotError for a proxy that needs values or labels.
+    """
     proxy = find(setting.options.get("first", "params"))
     space = setting.space.with_network(**setting.options.get("first_network", {}))
     batch = Images(torch.empty(2, *setting.images.shape[1:], device="meta"), None, setting.classes)
@@ -61,7 +65,13 @@ def _by_network(setting: Setting, drawn: npt.NDArray[np.int64]) -> npt.NDArray[n
     for i, index in enumerate(drawn.tolist()):
         with torch.device("meta"):
             network = space.build(space.architecture(index), setting.classes)
-        scores[i] = proxy.score(network, batch).score
+        try:
+            scores[i] = proxy.score(network, batch).score
+        except (NaswotError, RuntimeError) as error:
+            raise NaswotError(
+                f"The search funnel cannot rank by {proxy.name} first: {one_line(error)} (architecture {index}). "
+                "`first` takes a proxy that needs only the network's shapes, such as params or flops."
+            ) from error
         if (i + 1) % _SAY_EVERY == 0:
             setting.say(f"run {setting.number}: {i + 1} of {len(drawn)} by {proxy.name}")
     return scores

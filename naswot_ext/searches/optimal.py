@@ -19,6 +19,8 @@ from naswot_ext.searches import SEARCHES, Candidates, Found, Search, best, draw
 def optimal(among: Candidates, options: Mapping[str, Any], run: int, rng: np.random.Generator) -> Found:
     """One run; its seconds are NaN, since the cost of training N networks is not in every ground truth."""
     datasets = sorted({dataset for dataset, _ in among.accuracy})
+    if not datasets:
+        raise NaswotError(f"The search optimal goes by trained accuracies, and {among.source} has not one.")
     dataset = options.get("dataset") or (among.scored_on if among.scored_on in datasets else datasets[0])
     split = options.get("by", "valid")
     if split == "either":

@@ -64,6 +64,12 @@ def test_a_funnel_finds_the_best_mean_rank_among_the_largest(images: Path, tmp_p
     assert found["evaluations"] == 3
 
 
+@pytest.mark.parametrize("first", ["naswot", "snip", "synflow", "zen", "swap"])
+def test_a_funnel_cannot_begin_with_a_proxy_that_needs_values(images: Path, tmp_path: Path, first: str) -> None:
+    with pytest.raises(NaswotError, match=f"cannot rank by {first} first: .*such as params or flops"):
+        make_runs("funnel", images, tmp_path / "runs.parquet", first=first)
+
+
 def test_runs_can_be_spread_over_jobs_and_joined(images: Path, tmp_path: Path) -> None:
     whole = make_runs("naswot_live", images, tmp_path / "whole.parquet", range(4), n_samples=2)
     parts = [make_runs("naswot_live", images, tmp_path / f"{i}.parquet", [i], n_samples=2) for i in (2, 0, 3, 1)]

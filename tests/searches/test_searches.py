@@ -139,6 +139,8 @@ def test_a_search_says_which_accuracy_or_score_is_missing() -> None:
         NaswotError, match=r"goes by the valid accuracy on cifar10.*it has: cifar10 test, cifar100 test"
     ):
         searches.run("optimal", {"n_samples": 2}, among(table=no_validation), 1, seed=0)
+    with pytest.raises(NaswotError, match="the ground truth has not one"):
+        searches.run("optimal", {"n_samples": 2}, among(table=no_validation.assign(test_accuracy=np.nan)), 1, seed=0)
     with pytest.raises(NaswotError, match="needs the scores of a proxy"):
         searches.run("naswot", {"n_samples": 2}, among(), 1, seed=0)
     with pytest.raises(NaswotError, match="10 sampled architectures were not scored"):
