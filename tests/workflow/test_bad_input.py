@@ -239,14 +239,14 @@ def test_a_read_only_results_folder_stops_the_run_before_any_job(new_project: Pr
 def test_a_disk_that_fills_ends_in_one_message_and_leaves_no_half_written_file(
     project: Project, architectures: int, size: str
 ) -> None:
-    project.config["proxies"].append("units")
+    project.config["proxies"].append("swap")  # in jobs of its own
     project.config["spaces"]["nasbench201"]["architectures"] = architectures
     project.config["scoring"]["shard_size"] = architectures
-    disk = "results/scores/nasbench201/noise/units"
-    table = f"{disk}/seed-0.parquet"
+    disk = "results/scores/nasbench201/noise/shards/swap"
+    table = "results/scores/nasbench201/noise/swap/seed-0.parquet"
     fill = f'mkdir {disk} && mount -t tmpfs -o size={size} none {disk}; "$@"; failed=$?; '
     printed = project.run(table, fails=True, mounting=fill + f"ls -R {disk} > left; exit $failed")
-    log = (project.folder / "results/logs/scores/nasbench201/noise/units/seed-0/shard-0.log").read_text()
+    log = (project.folder / "results/logs/scores/nasbench201/noise/swap/seed-0/shard-0.log").read_text()
     assert log.splitlines()[-1].startswith(f"Error: Cannot write {disk}/seed-0/shard-0.parquet")
     assert "No space left on device. Free some space" in log
     for text in (printed, log):
