@@ -25,7 +25,7 @@ from torch import nn
 
 from naswot_ext import devices
 from naswot_ext.datasets import load_batch
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line
 from naswot_ext.fingerprint import fingerprint
 from naswot_ext.forward import read_device
 from naswot_ext.ops import build_info, keep_freed_memory
@@ -105,6 +105,8 @@ def score_architectures(
     search_space = SPACES.get(space) if isinstance(space, str) else space
     names = [proxy] if isinstance(proxy, str) else list(proxy)
     proxies, dtype = [find(name) for name in names], cast(precision, device)
+    if twice := sorted({each.name for each in proxies if [other.name for other in proxies].count(each.name) > 1}):
+        raise NaswotError(f"Several of the proxies are called {', '.join(twice)}. Give each once, under its own name.")
     prepare_process(threads)
     facts: dict[str, Any] = {
         "space": search_space.name,
@@ -396,7 +398,7 @@ class Engine:
 
     def _reason(self, error: Exception) -> str:
         """The reason for a row; raises what concerns not only one network."""
-        text = str(error) or "no message"
+        text = one_line(error) or "no message"
         reason = text if isinstance(error, NaswotError) else f"{type(error).__name__}: {text}"
         if _is_out_of_memory(error):
             raise _OutOfMemory(reason) from error

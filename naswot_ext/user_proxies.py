@@ -1,7 +1,9 @@
 """A user's own proxies, named ``my_proxies.py:function`` wherever a proxy is named.
 
 The function takes a network and `naswot_ext.proxies.Images` and returns a number. It may carry the facts of a `Proxy`
-as attributes (``function.higher_is_better = False``), or be made one by ``@naswot_ext.proxies.proxy(...)``.
+as attributes (``function.higher_is_better = False``), or be made one by ``@naswot_ext.proxies.proxy(...)``. Network and
+images are copies of its own, and torch is as before when it has returned, whatever it did: no other score depends on
+it, nor its own on which networks it scored before, as long as its random numbers are torch's.
 
 Imports no torch, because the Snakefile reads this at every start.
 """
@@ -9,10 +11,13 @@ Imports no torch, because the Snakefile reads this at every start.
 from __future__ import annotations
 
 import ast
+import contextlib
+import copy
 import functools
 import hashlib
 import inspect
 import keyword
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +28,9 @@ from naswot_ext.errors import NaswotError, one_line, shown, unknown
 from naswot_ext.registry import Registry
 
 if TYPE_CHECKING:
-    from naswot_ext.proxies import Proxy
+    from torch import nn
+
+    from naswot_ext.proxies import Compute, Images, Proxy, Scored
 
 # The same folder as the package's own registry, whose import would bring torch with it.
 _REGISTERED: Registry[Any] = Registry("proxy", "naswot_ext.proxies")
@@ -83,9 +90,49 @@ def load(spec: str) -> Proxy:
         if entry.name in _REGISTERED.names():
             raise _taken(spec, entry.name)
         _check_callable(spec, entry.compute)
-        return replace(entry, name=function)
+        _facts(spec, entry)
+        return replace(entry, name=function, compute=_on_its_own(file, entry.compute))
     _check_callable(spec, entry)
-    return Proxy(name=function, compute=entry, **{"title": function, "cost": "a user's own", **_facts(spec, entry)})
+    facts = {"title": function, "cost": "a user's own", **_facts(spec, entry)}
+    return Proxy(name=function, compute=_on_its_own(file, entry), **facts)
+
+
+def _on_its_own(file: str, compute: Compute) -> Compute:
+    """`compute`, so that nothing that it does outlasts it, and its errors say on which line of its file they arose."""
+
+    def compute_on_its_own(network: nn.Module, batch: Images) -> Scored | float:
+        images, labels, classes = batch
+        own = type(batch)(images.clone(), None if labels is None else labels.clone(), classes)
+        with _torch_as_before(network):
+            try:
+                return compute(copy.deepcopy(network), own)
+            except NaswotError:
+                raise
+            # It may raise anything, or end as programs do, which would end the scoring of all other networks.
+            except (Exception, SystemExit) as error:
+                lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == name]
+                where = f" ({file}, line {lines[-1]})" if lines else ""
+                text = one_line(error) or "no message"
+                raise NaswotError(f"{type(error).__name__}: {text}{where}") from error
+
+    name = Path(file).name
+    return compute_on_its_own
+
+
+@contextlib.contextmanager
+def _torch_as_before(network: nn.Module) -> Iterator[None]:
+    """Gradients are on inside; afterwards torch's modes, precision, threads and random states are what they were."""
+    import torch
+
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    devices = {p.device.index for p in network.parameters() if p.is_cuda}
+    with torch.random.fork_rng(devices), torch.enable_grad():
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
 
 
 @functools.cache

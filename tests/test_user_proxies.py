@@ -231,3 +231,76 @@ def test_a_config_is_checked_without_torch_and_without_running_the_file(tmp_path
     )
     done = subprocess.run([sys.executable, "-c", program, f"{path}:f"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+CARELESS = """
+import sys
+import torch
+
+def spoils(network, batch):
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.manual_seed(3)
+    network.eval()
+    for parameter in network.parameters():
+        parameter.zero_()
+    batch.images.zero_()
+    batch.labels.zero_()
+    return 1.0
+
+def slope(network, batch):
+    x = batch.images.requires_grad_()
+    network(x).sum().backward()
+    return x.grad.sum().item()
+
+def leaves(network, batch):
+    sys.exit(0)
+
+def fails(network, batch):
+    return inner(network)
+
+def inner(network):
+    raise ValueError("two" + chr(10) + "lines")
+"""
+
+
+def test_whatever_one_does_network_images_and_torch_are_as_before(tmp_path: Path) -> None:
+    file = write(tmp_path / "careless.py", CARELESS)
+    network, labels = nn.Linear(3, 1), torch.ones(2, dtype=torch.int64)
+    batch = Images(torch.ones(2, 3), labels, 2)
+
+    def state() -> tuple[object, ...]:
+        tensors = [*network.parameters(), batch.images, labels]
+        torch_is = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads(), torch.initial_seed())
+        return ([t.tolist() for t in tensors], network.training, torch_is, torch.get_rng_state().tolist())
+
+    before = state()
+    for name, value in (("spoils", 1.0), ("slope", 2 * float(network.weight.detach().sum()))):
+        assert user_proxies.load(f"{file}:{name}").score(network, batch).score == pytest.approx(value, rel=1e-5)
+        assert state() == before
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not batch.images.requires_grad
+    with torch.no_grad():
+        user_proxies.load(f"{file}:slope").score(network, batch)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("leaves", "SystemExit: 0 ({}, line 23)"), ("fails", "ValueError: two lines ({}, line 29)")]
+)
+def test_one_that_raises_or_ends_says_on_which_line_of_its_file(name: str, reason: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "careless.py", CARELESS)
+    with pytest.raises(NaswotError) as raised:
+        user_proxies.load(f"{file}:{name}").score(nn.Linear(3, 1), BATCH)
+    assert str(raised.value) == reason.format(file)
+
+
+def test_facts_given_to_the_decorator_are_checked_too(tmp_path: Path) -> None:
+    text = """
+from naswot_ext.proxies import proxy
+
+@proxy("f", title="f", cost="none", higher_is_better="no")
+def f(network, batch):
+    return 0.0
+"""
+    load_refuses(f"{write(tmp_path / 'facts.py', text)}:f", "higher_is_better = 'no'; it must be True or False")

@@ -144,3 +144,20 @@ def test_a_users_proxy_is_scored_like_any_other_and_again_when_its_file_changes(
     assert read_provenance(output)["files"].keys() == {f"{file}:depth"}
     file.write_text("def depth(network, batch):\n    return -sum(1 for _ in network.modules())\n")
     assert (score(batch, output, f"{file}:depth")["score"] == -first["score"]).all()
+
+
+def test_a_users_proxy_that_spoils_the_network_changes_no_other_score(batch: Path, tmp_path: Path) -> None:
+    text = "def spoils(network, batch):\n    for p in network.parameters():\n        p.data.zero_()\n    return 0.0\n"
+    (tmp_path / "mine.py").write_text(text)
+    table = score(batch, tmp_path / "a.parquet", [f"{tmp_path}/mine.py:spoils", "snip"], [5, 900])
+    expected = score(batch, tmp_path / "b.parquet", "snip", [5, 900])
+    assert table["score"][table["proxy"] == "snip"].tolist() == expected["score"].tolist()
+
+
+def test_proxies_of_one_name_are_refused(batch: Path, tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text("def f(network, batch):\n    return 0.0\n")
+    proxies = [f"{tmp_path}/{folder}/mine.py:f" for folder in ("one", "other")]
+    with pytest.raises(NaswotError, match="Several of the proxies are called f"):
+        score(batch, tmp_path / "a.parquet", proxies)
