@@ -78,7 +78,7 @@ def test_the_choice_does_better_with_the_shared_weights_than_random_architecture
 @pytest.mark.parametrize("name", ["darts_v1", "darts_v2", "setn"])
 def test_the_mixture_learns_and_alpha_makes_it_better_than_a_uniform_one(name: str, tmp_path: Path) -> None:
     # The look-ahead takes four passes where the others take two.
-    where = setting(tmp_path / "c.pt", count=384, **SHORT | ({"epochs": 6} if name == "darts_v2" else {}))
+    where = setting(tmp_path / "c.pt", count=384, **SHORT | ({"epochs": 4} if name == "darts_v2" else {}))
     outcome = search(name, where)
     net, batch = trained(where.checkpoint), held_out(where)
     # From within a thousandth of zero.
@@ -296,10 +296,15 @@ def test_a_search_that_is_killed_outright_goes_on_to_the_same_weights_and_result
             break
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    output = [start(checkpoint).communicate()[0].splitlines() for checkpoint in (killed, tmp_path / "whole.pt")]
-    assert "goes on after step" in output[0][0]
-    assert "goes on" not in output[1][0]
-    assert output[0][-1] == output[1][-1]
+    printed = start(killed).communicate()[0].splitlines()
+    assert "goes on after step" in printed[0]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        whole = search("gdas", setting(tmp_path / "whole.pt", count=64, **options))
+    finally:
+        torch.set_num_threads(threads)
+    assert printed[-1] == whole.arch
     assert_equal(parts(killed), parts(tmp_path / "whole.pt"))
 
 
