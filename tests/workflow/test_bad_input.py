@@ -376,7 +376,9 @@ def test_what_only_jobs_can_find_out_ends_each_of_them_with_one_line_and_none_of
     new_project.config["scoring"]["shard_size"] = 6
     new_project.config["datasets"]["unlabelled"] = {"source": "npz", "path": "unlabelled.npz"}
     truth = "results/benchmarks/{}.parquet"
-    none = "None of the 6 architectures of results/scores/nasbench201/noise/{} could be scored. The first: |none~0|"
+    none = (
+        "None of the 6 architectures of results/scores/nasbench201/noise/{}/seed-0.parquet could be scored. The first: "
+    )
     expected = {
         "searches/nasbench201/noise/rea": (
             f"The search rea goes by the validation accuracy after 12 epochs on cifar10: {truth.format('nasbench201')} "
@@ -411,7 +413,7 @@ def test_what_only_jobs_can_find_out_ends_each_of_them_with_one_line_and_none_of
     assert why["tensor"].endswith(
         "The proxy tensor returned a Tensor of shape [3]; it must return one number: float(...) of it."
     )
-    assert any(line.endswith(": ValueError: no such thing") for line in lines)
+    assert any(line.endswith(": ValueError: no such thing (mine.py, line 14)") for line in lines)
     assert Path(new_project.folder, f"results/{fine}.parquet").exists()
     assert "Traceback" not in printed
     assert "(a defect" not in printed

@@ -171,5 +171,5 @@ def test_an_aggregate_alone_has_its_members_scored_but_not_compared(changeable: 
     changeable.config["proxies"] = changeable.config["proxies"][-1:]
     jobs = changeable.to_do(*WANTED)
     # All that it needs is there; the searches go on by proxies that are no longer compared.
-    assert not {"score", "gather_scores", "aggregate_scores", "search", "proxy_tests"} & jobs.keys()
+    assert not {"score", "gather_scores", "aggregate_scores", "search", "correlation"} & jobs.keys()
     assert "correlation_table" in jobs

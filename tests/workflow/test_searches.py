@@ -206,24 +206,29 @@ def test_runs_of_a_search_by_networks_in_one_job_are_those_in_many(changeable: P
     assert in_one_job.drop(columns="seconds").equals(in_two_jobs.drop(columns="seconds"))
 
 
+def _wait_for(file: Path) -> None:
+    for _ in range(6000):
+        if file.exists():
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{file.name} did not appear")
+
+
 def test_a_search_that_trains_goes_on_where_it_was_killed_and_finds_the_same(
     changeable: Project, changed: Callable[[str, str, str], Any]
 ) -> None:
-    options = {**SHARED, "epochs": 150, "runs": 2, "runs_per_job": 2}
+    options = {**SHARED, "epochs": 60, "runs": 2, "runs_per_job": 2}
     changeable.config["searches"]["algorithms"] |= {"gdas@whole": options, "gdas@killed": options}
     checkpoint = changeable.folder / FOUND / "gdas@killed/runs-0-1.parquet.run-1.checkpoint"
     killed = f"{FOUND}/gdas@killed.parquet"
     # A checkpoint after each step, so that there is one within seconds.
     with changed("naswot_ext/supernets/session.py", "SAVE_SECONDS = 60.0", "SAVE_SECONDS = 0.0"):
         process = changeable.start(killed)
-        for _ in range(1200):
-            if checkpoint.exists():
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail("the second run did not begin")
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        try:
+            _wait_for(checkpoint)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
         assert checkpoint.exists()
         assert not (changeable.folder / killed).exists()
         changeable.run(killed, f"{FOUND}/gdas@whole.parquet")
