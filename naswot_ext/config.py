@@ -9,6 +9,7 @@ space is held against the space's own number of architectures.
 from __future__ import annotations
 
 import copy
+import csv
 import math
 import os
 import re
@@ -34,7 +35,7 @@ SEARCHES: Registry[Any] = Registry("search algorithm", "naswot_ext.searches")
 NETWORK_SEARCHES = ("darts_v1", "darts_v2", "enas", "funnel", "gdas", "nasi", "naswot_live", "rsps", "setn")
 
 # Files and folders among those that are named by proxies, and what the groups of `proxy_names.group` are called.
-_TAKEN = ("forward", "proxies", "search_ranks", "searches", "shape", "shards")
+_TAKEN = ("forward", "proxies", "search_ranks", "search_wins", "searches", "shape", "shards")
 
 # No search space has fewer architectures. To count those of one means to import it, and torch, which takes seconds.
 _FEW_ARCHITECTURES = 1000
@@ -71,6 +72,7 @@ def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> d
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: [str(p) for p in e.absolute_path])
     problems = [problem for error in errors for problem in _sentences(error, schema["$defs"])]
     problems += _unknown_names(filled)
+    problems += _unknown_methods(filled, Path(schema_file).parents[1] / "resources" / "published.csv")
     if not problems:
         problems = [*_missing_files(filled), *_contradictions(filled)]
     if problems:
@@ -350,6 +352,33 @@ def _label_problems(entry: str | Mapping[str, Any], where: str, meanings: dict[s
 def _check(registry: Registry[Any], name: Any, where: str) -> Iterator[str]:
     if isinstance(name, str) and name not in registry.names():
         yield f"{where}: {unknown(registry.kind, name, registry.names())}"
+
+
+def _unknown_methods(config: Mapping[str, Any], published: Path) -> Iterator[str]:
+    """Methods that stand nowhere among the published numbers. The config may still be malformed here."""
+    searches = config.get("searches")
+    if not isinstance(searches, dict):
+        return
+    algorithms = searches.get("algorithms")
+    named = [
+        (f"searches.algorithms.{entry}.published", options["published"])
+        for entry, options in (algorithms.items() if isinstance(algorithms, dict) else [])
+        if isinstance(options, dict) and "published" in options
+    ]
+    quoted = searches.get("quoted")
+    named += [("searches.quoted", method) for method in (quoted if isinstance(quoted, list) else [])]
+    if named:
+        with open(published, newline="", encoding="utf-8") as file:
+            rows = [row["method"] for row in csv.DictReader(file) if row["measure"] == "accuracy_percent"]
+        known = {method_key(method): method for method in rows}
+        for where, method in named:
+            if isinstance(method, str) and method_key(method) not in known:
+                yield f"{where}: {unknown('published method', method, sorted(known.values()))}"
+
+
+def method_key(method: str) -> str:
+    """A published method's name without regard to case, hyphens and underscores."""
+    return method.casefold().replace("-", "_")
 
 
 def _missing_files(config: Mapping[str, Any]) -> Iterator[str]:

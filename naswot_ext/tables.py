@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from naswot_ext.config import NETWORK_SEARCHES
+from naswot_ext.config import NETWORK_SEARCHES, method_key
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.files import atomic_path
 from naswot_ext.statistics import MEASURES, TOP, correlate, pair
@@ -303,7 +303,7 @@ def quoted_rows(
     accuracies = published[published["measure"] == "accuracy_percent"]
     rows = []
     for method in methods:
-        if _name(method) not in set(accuracies["method"].map(_name)):
+        if method_key(method) not in set(accuracies["method"].map(method_key)):
             raise unknown("published method", method, sorted(set(accuracies["method"])))
         for dataset, split in like[["dataset", "split"]].drop_duplicates().itertuples(index=False):
             mean, std, source = published_accuracy(published, space, method, None, dataset, split, scored_on=scored_on)
@@ -350,7 +350,7 @@ def published_accuracy(
     of_space = published[(published["measure"] == "accuracy_percent") & (published["space"] == space)]
     numbers = of_space["n_samples"]
     rows = of_space[
-        (of_space["method"].map(_name) == _name(method))
+        (of_space["method"].map(method_key) == method_key(method))
         & (numbers.isna() | (numbers == n_samples))
         & (of_space["dataset"] == dataset)
         & (of_space["split"] == split)
@@ -364,11 +364,6 @@ def published_accuracy(
         return math.nan, math.nan, ""
     row = rows.iloc[0]
     return float(row["mean"]), float(row["std"]), f"{row['source']} {row['table']}"
-
-
-def _name(method: Any) -> str:
-    """A method's name without regard to case, hyphens and underscores."""
-    return str(method).casefold().replace("-", "_")
 
 
 def write_correlations(

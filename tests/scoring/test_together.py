@@ -92,9 +92,10 @@ def test_a_kill_between_the_rows_of_one_network_scores_it_again_whole(batch: Pat
 
     original = scoring.Engine.score
     output.unlink()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring.Engine, "score", kill)
-        score(batch, output, proxies, record_seconds=False)
+        with pytest.raises(Killed):
+            score(batch, output, proxies, record_seconds=False)
     partial.write_text("".join(partial.read_text().splitlines(keepends=True)[:4]))  # half of the second network
     pd.testing.assert_frame_equal(score(batch, output, proxies, record_seconds=False), whole)
     assert output.read_bytes() == finished

@@ -370,7 +370,6 @@ def test_what_only_jobs_can_find_out_ends_each_of_them_with_one_line_and_none_of
                 "gdas": small,
                 "nasi": {**small, "images": 9},
             },
-            "quoted": ["GDASS"],
         },
     }
     new_project.config["scoring"]["shard_size"] = 6

@@ -124,3 +124,16 @@ def test_no_two_searches_may_have_one_name() -> None:
     variants = {"naswot@a": {"n_samples": [10], "proxy": "params"}, "naswot@a-params": {"n_samples": [10]}}
     said = "searches.algorithms: naswot@a-params and naswot@a both have a search naswot@a-params-10. Rename a variant."
     assert said in complaints(**variants)
+
+
+def test_published_methods_are_looked_up_before_any_search_runs() -> None:
+    misspelt = config(nasi={"published": "NASI4T"})
+    misspelt["searches"]["quoted"] = ["GDAS", "darts_v1", "GDASS"]
+    with pytest.raises(NaswotError) as error:
+        resolve(misspelt, SCHEMA)
+    assert "searches.algorithms.nasi.published: Unknown published method 'NASI4T'" in str(error.value)
+    assert "searches.quoted: Unknown published method 'GDASS'. Did you mean 'GDAS'" in str(error.value)
+    assert str(error.value).count("Unknown") == 2
+    right = config(nasi={"published": "NASI(4T)"})
+    right["searches"]["quoted"] = ["GDAS", "darts_v1"]
+    assert resolve(right, SCHEMA)["searches"]["quoted"] == ["GDAS", "darts_v1"]
