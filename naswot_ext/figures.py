@@ -35,6 +35,7 @@ from naswot_ext.truth import SPLITS, final_accuracies
 FloatArray = NDArray[np.float64]
 
 _PANEL = (3.25, 2.75)  # inches; one column of a two-column paper is 3.25 wide
+_LONGEST_NAME = 33  # characters beside the numbers of a panel
 _SHEET_PANEL = (2.3, 2.35)
 _SHEET_COLUMNS = 5
 _INK = "0.15"
@@ -270,13 +271,17 @@ def _search_panel(axes: Axes, found: Sequence[pd.Series], part: pd.DataFrame) ->
         if not np.isnan(row.published_mean):
             axes.plot(row.published_mean, y, **_PUBLISHED)
         for x, text, side in ((0, row_label(row), "left"), (1, spread(row.mean, row.std), "right")):
-            axes.text(x, y + 0.48, text, ha=side, va="center", fontsize=7, transform=axes.get_yaxis_transform())
+            # A long name must not reach the numbers.
+            size = min(7.0, 7.0 * _LONGEST_NAME / max(len(text), 1))
+            axes.text(x, y + 0.48, text, ha=side, va="center", fontsize=size, transform=axes.get_yaxis_transform())
     published = part["published_mean"].dropna().to_numpy(np.float64)
     _accuracy_axis(axes, "x", np.concatenate([*found, published]))
     axes.set_ylim(-0.45, len(part) - 0.3)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    notes = [Line2D([], [], label=f"mean of {part['runs'].max()} runs", markersize=8, **_MEAN)]
+    fewest, most = part["runs"].min(), part["runs"].max()
+    count = f"{most}" if fewest == most else f"{fewest} to {most}"
+    notes = [Line2D([], [], label=f"mean of {count} runs", markersize=8, **_MEAN)]
     if part["published_mean"].notna().any():
         notes.append(Line2D([], [], label="published mean", **_PUBLISHED))
     first = part.iloc[0]

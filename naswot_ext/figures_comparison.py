@@ -136,7 +136,9 @@ def search_ranks(
         lines = [_left_out(searches, shared) for shared in kept.values()]
         sizes = [0.8 if len(shared) < 3 else 0.95 + 0.17 * len(shared) for shared in kept.values()]
         sizes = [size + 0.13 * (text.count("\n") + bool(text)) for size, text in zip(sizes, lines, strict=True)]
-        width = 3.25 if max(map(len, kept.values())) < 3 else 4.4
+        # Long names take their room to the left of the axes.
+        longest = max(len(name) for shared in kept.values() for name in shared)
+        width = 3.25 if max(map(len, kept.values())) < 3 else max(4.4, 2.4 + 0.066 * longest)
         figure = Figure(figsize=(width, sum(sizes) + (0.25 if heading else 0)))
         FigureCanvasAgg(figure)
         all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=sizes)[:, 0]
@@ -153,8 +155,11 @@ def search_ranks(
             if text:
                 # Below the label of the axis, where there is one.
                 below = (0, -2 if few or ranks is None else -28)
-                where = {"xycoords": "axes fraction", "textcoords": "offset points"}
-                axes.annotate(text, (0, 0), below, **where, va="top", fontsize=6, color=_QUIET)
+                where: dict[str, Any] = {
+                    "xycoords": ("figure fraction", "axes fraction"),
+                    "textcoords": "offset points",
+                }
+                axes.annotate(text, (0.02, 0), below, **where, va="top", fontsize=6, color=_QUIET)
             axes.set_title(f"{title(dataset)} {shown}", fontsize=8)
         if heading:
             figure.suptitle(heading, x=0.01, ha="left", fontsize=mpl.rcParams["axes.titlesize"])
