@@ -15,7 +15,7 @@ from tests.workflow.conftest import Project
 
 LAST = {"html_report"}
 SHOWS_CORRELATIONS = {"correlation_table", "score_figure", "space_sheet", "proxy_matrix", "proxy_bars"}
-FIGURES = {"score_figure", "search_figure", "space_sheet", "proxy_matrix", "proxy_bars", "search_ranks"}
+FIGURES = {"score_figure", "search_figure", "space_sheet", "proxy_matrix", "proxy_bars", "search_ranks", "search_wins"}
 JOINS_PROXIES = {"correlation_table", "proxy_tests", "test_table", "proxy_matrix", "proxy_bars"}
 SCORES = "results/scores/nasbench201/noise"
 
@@ -106,7 +106,7 @@ def test_a_new_seed_scores_only_that_seed(project: Project) -> None:
 
 def test_more_runs_search_again_and_score_nothing(project: Project) -> None:
     project.config["searches"]["runs"] = 6
-    shows = {"search_table", "search_figure", "search_tests", "search_ranks", "test_table"}
+    shows = {"search_table", "search_figure", "search_tests", "search_ranks", "search_wins", "test_table"}
     assert project.to_do().keys() == {"search"} | shows | LAST
 
 
