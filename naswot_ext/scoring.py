@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from naswot_ext import devices
-from naswot_ext.datasets import load_batch
+from naswot_ext.datasets import Batch, load_batch
 from naswot_ext.errors import NaswotError, one_line
 from naswot_ext.fingerprint import fingerprint
 from naswot_ext.forward import read_device
@@ -132,7 +132,7 @@ def score_architectures(
     with numerics(precision), devices.running_on(device), partial_file(output, facts, len(names)) as partial:
         if partial is None:
             return
-        batch = _to_device(batch_path, device, dtype)
+        batch = _read(batch_path, device, dtype)
         _check_labels(proxies, batch, batch_path)
         finished = partial.rows // len(names)
         done = _Progress(label, len(wanted), finished, progress)
@@ -226,11 +226,16 @@ def _facts_of_all(shards: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
     return first
 
 
-def _to_device(batch_path: str | os.PathLike[str], device: str, dtype: torch.dtype | None) -> Images:
+def _read(batch_path: str | os.PathLike[str], device: str, dtype: torch.dtype | None) -> Images:
     batch = load_batch(batch_path)
     # Once here, so that no network need wait for the answer.
     if not np.isfinite(batch.images).all():
         raise NaswotError(f"The images of {batch_path} hold values that are NaN or infinite. Make the batch again.")
+    return to_device(batch, device, dtype)
+
+
+def to_device(batch: Batch, device: str, dtype: torch.dtype | None = None) -> Images:
+    """The batch on a device, its images in a type (None: as they are)."""
     images = torch.from_numpy(batch.images)
     if device == "cpu":
         # The same function in a layout that the CPU's convolutions and poolings run about twice as fast in.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
+from naswot_ext.datasets import Batch
 from naswot_ext.errors import NaswotError
 from naswot_ext.proxies import Images
 from naswot_ext.proxy_names import find
+from naswot_ext.scoring import to_device
 from naswot_ext.searches import Setting
 
 
@@ -17,9 +17,4 @@ def batch_of(setting: Setting, proxies: Sequence[str]) -> Images:
     without = [name for name in proxies if find(name).needs_labels and setting.labels is None]
     if without:
         raise NaswotError(f"The proxy {', '.join(without)} needs the labels of the images, and these have none.")
-    images = torch.from_numpy(setting.images)
-    if setting.device == "cpu":
-        # The same function in a layout that the CPU's convolutions and poolings run about twice as fast in.
-        images = images.contiguous(memory_format=torch.channels_last)
-    labels = None if setting.labels is None else torch.from_numpy(setting.labels).to(setting.device)
-    return Images(images.to(setting.device), labels, setting.classes)
+    return to_device(Batch(setting.images, setting.labels, setting.classes), setting.device)

@@ -94,8 +94,11 @@ rule gather_runs:
         search=how_to_search,
         draw=draw,
         repeats=repeats,
-        code=fingerprint(
-            "naswot_ext.provenance", "naswot_ext.sampling", "naswot_ext.searches"
+        code=lambda w: fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.sampling",
+            "naswot_ext.searches",
+            configuration.SPACES.module(w.space),
         ),
     script:
         "../scripts/gather_runs.py"
