@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from naswot_ext import proxy_names, user_proxies
+from naswot_ext import at_hand, proxy_names, user_proxies
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.proxy_names import REGISTERED as PROXIES
 from naswot_ext.registry import Registry
@@ -67,12 +67,14 @@ def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> d
     """
     if unreadable := [*_names_that_are_no_text(config), *_numbers_that_are_not_finite(config)]:
         raise _cannot_be_used(unreadable)
+    resources = Path(schema_file).parents[1] / "resources"
+    config = at_hand.choose(at_hand.with_scale(config), resources / "sources.yaml")
     schema = yaml.safe_load(Path(schema_file).read_text())
-    filled = _fill(copy.deepcopy(dict(config)), schema, schema["$defs"])
+    filled = _fill(config, schema, schema["$defs"])
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: [str(p) for p in e.absolute_path])
     problems = [problem for error in errors for problem in _sentences(error, schema["$defs"])]
     problems += _unknown_names(filled)
-    problems += _unknown_methods(filled, Path(schema_file).parents[1] / "resources" / "published.csv")
+    problems += _unknown_methods(filled, resources / "published.csv")
     if not problems:
         problems = [*_missing_files(filled), *_contradictions(filled)]
     if problems:
@@ -409,8 +411,26 @@ def _searches_of_one_label(algorithms: Mapping[str, Any]) -> Iterator[str]:
                 yield f"searches.algorithms: {entry} and {entries[label]} both have a search {label}. Rename a variant."
 
 
+def _batch_sizes_of_no_job(config: Mapping[str, Any]) -> Iterator[str]:
+    """Batch sizes of proxies that are not scored, or that share their one forward pass with others."""
+    searched = [
+        proxy
+        for entry, options in config["searches"]["algorithms"].items()
+        if algorithm_of(entry) not in NETWORK_SEARCHES
+        for proxy in ([options["proxy"]] if isinstance(options.get("proxy"), str) else options.get("proxy", []))
+    ]
+    labels = {proxy_names.label(entry) for entry in config["proxies"]}
+    computed = proxy_names.definitions([*config["proxies"], *(name for name in searched if name not in labels)])
+    for name in config["batch_sizes"]:
+        if name not in computed:
+            yield f"batch_sizes: {unknown('scored proxy', name, sorted(computed))}"
+        elif proxy_names.group(name, [name])[1] != (name,):
+            yield f"batch_sizes: {name!r} shares one forward pass with other proxies. Set `batch_size`."
+
+
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Settings that are each allowed but do not fit each other."""
+    yield from _batch_sizes_of_no_job(config)
     yield from _searches_of_one_label(config["searches"]["algorithms"])
     for name, space in config["spaces"].items():
         scored = space["architectures"]

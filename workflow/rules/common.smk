@@ -16,6 +16,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 import naswot_ext
+from naswot_ext import at_hand
 from naswot_ext import config as configuration
 from naswot_ext import proxy_names
 from naswot_ext.errors import NaswotError
@@ -103,9 +104,7 @@ def searched_by(algorithms):
 
 def download_of(options):
     """The entry of sources.yaml that a ground truth or a data set is downloaded as, or None."""
-    name = options["source"]
-    if name == "nasbench201":
-        name += f"-{options['version']}"
+    name = at_hand.download_name(options)
     return name if name in DOWNLOADS else None
 
 
@@ -172,6 +171,12 @@ def shard(wildcards):
 def group_of(proxy):
     """The name and the proxies of the group that a proxy is scored in."""
     return proxy_names.group(proxy, COMPUTED)
+
+
+def batch_of(wildcards):
+    """The images that a group of proxies is scored with."""
+    size = config["batch_sizes"].get(wildcards.group, config["batch_size"])
+    return BATCH.format(dataset=wildcards.dataset, size=size, seed=wildcards.seed)
 
 
 def proxies_scored(wildcards):
@@ -248,8 +253,7 @@ def all_runs(wildcards):
 def images_to_search_with(wildcards):
     """The images of a search that builds networks, a file a seed: as many as it asks for, or those that were scored."""
     size = SEARCHES[wildcards.algorithm].get("images", config["batch_size"])
-    pattern = "<results>/batches/{dataset}/size-{size}/seed-{seed}.npz"
-    return expand(pattern, dataset=wildcards.dataset, size=size, seed=SEEDS)
+    return expand(BATCH, dataset=wildcards.dataset, size=size, seed=SEEDS)
 
 
 def search_code(wildcards):
@@ -382,7 +386,7 @@ IN_ONE_JOB = (
 )
 IN_MANY_JOBS = [label for label in LOOKING_UP if label not in IN_ONE_JOB]
 
-BATCH = f"<results>/batches/{{dataset}}/size-{config['batch_size']}/seed-{{seed}}.npz"
+BATCH = "<results>/batches/{dataset}/size-{size}/seed-{seed}.npz"
 DOWNLOAD = "<downloads>/{download}/{file}"
 LISTING = "<results>/architectures/{space}.parquet"
 TRUTH = "<results>/benchmarks/{space}.parquet"

@@ -5,7 +5,7 @@ rule batch:
     input:
         unpack(lambda w: source_files(config["datasets"][w.dataset])),
     output:
-        "<results>/batches/{dataset}/size-{size}/seed-{seed}.npz",
+        BATCH,
     log:
         "<results>/logs/batches/{dataset}/size-{size}/seed-{seed}.log",
     benchmark:

@@ -5,7 +5,7 @@
 rule score:
     input:
         unpack(listing),
-        batch=BATCH,
+        batch=batch_of,
     output:
         SHARD,
     log:

@@ -1,0 +1,131 @@
+"""Which files a run has: the first of several sources that is there, and what must be left out.
+
+A space or a data set of the config may name several sources under `first_of`, each a part of its section. The first
+whose files are there is taken, else the first that can be downloaded. With `offline: true` nothing is downloaded: what
+has no source at hand is taken out of the config and told under `absent`, with the file that would fill it.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from naswot_ext.errors import NaswotError
+
+
+def with_scale(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with what `scales` says of its `scale` laid over it; raises NaswotError for a scale it has not."""
+    found = copy.deepcopy(dict(config))
+    scales, scale = found.pop("scales", None), found.get("scale", "full")
+    if scales is None:
+        return found
+    if not isinstance(scales, dict) or not all(isinstance(part, dict) for part in scales.values()):
+        raise NaswotError("scales must be a section of names, each with the part of the config that it changes.")
+    if scale != "full" and scale not in scales:
+        raise NaswotError(f"scale: found {scale!r}, but it must be one of {', '.join(['full', *scales])}.")
+    return _laid_over(found, scales.get(scale, {}))
+
+
+def choose(config: Mapping[str, Any], sources_file: str | os.PathLike[str]) -> dict[str, Any]:
+    """The config with one source for each space and data set, and `absent`: what has none, with the reason.
+
+    Raises NaswotError where `first_of` is no list of sections. What else may be wrong is left to the schema.
+    """
+    found = copy.deepcopy(dict(config))
+    downloads = yaml.safe_load(Path(sources_file).read_text())
+    folder = Path(str(found.get("downloads", "downloads")))
+    offline = found.get("offline") is True
+    absent: dict[str, dict[str, str]] = {}
+    for kind in ("spaces", "datasets"):
+        section = found.get(kind)
+        for name, options in list(section.items()) if isinstance(section, dict) else []:
+            if not isinstance(options, dict):
+                continue
+            several = "first_of" in options
+            chosen, reasons = _first(f"{kind}.{name}", options, kind, downloads, folder, offline)
+            if chosen is not None:
+                section[name] = chosen
+            elif several or offline:
+                absent.setdefault(kind, {})[name] = "; or ".join(reasons)
+                del section[name]
+    spaces = found.get("spaces")
+    for options in spaces.values() if isinstance(spaces, dict) else []:
+        if isinstance(options, dict) and isinstance(options.get("datasets"), list):
+            options["datasets"] = [x for x in options["datasets"] if x not in absent.get("datasets", {})]
+    # A space with no images left cannot be scored.
+    for name, options in list(spaces.items()) if absent and isinstance(spaces, dict) else []:
+        if isinstance(options, dict) and options.get("datasets") == []:
+            absent.setdefault("spaces", {})[name] = "there are no images to score it on"
+            del spaces[name]
+    for kind in ("spaces", "datasets") if absent else ():
+        if found.get(kind) == {}:
+            lacking = "".join(f"\n  {name}: {why}" for name, why in absent[kind].items())
+            raise NaswotError(f"None of the {kind} is at hand. Fetch one (`offline: false`), or name a file:{lacking}")
+    if absent:
+        found["absent"] = {**found.get("absent", {}), **absent}
+    return found
+
+
+def _first(
+    where: str,
+    options: Mapping[str, Any],
+    kind: str,
+    downloads: Mapping[str, Any],
+    folder: Path,
+    offline: bool,
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """The section with the first source that is there, else that can be had; and why not, one reason a source."""
+    rest = {key: value for key, value in options.items() if key != "first_of"}
+    if "first_of" not in options and not offline:
+        return rest, []  # a file that is not there is a mistake, which the checks of the config tell
+    parts = options.get("first_of", [{}])
+    if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
+        raise NaswotError(f"{where}.first_of must be a list of sections, each with a source.")
+    candidates = [_laid_over(copy.deepcopy(rest), part) for part in parts]
+    reasons, fetchable = [], []
+    for candidate in candidates:
+        source = candidate.get("benchmark") if kind == "spaces" else candidate
+        lacking = list(_lacking(source, downloads, folder)) if isinstance(source, dict) else []
+        if not lacking:
+            return candidate, []
+        reasons += [text for text, _ in lacking]
+        if all(can_be_fetched for _, can_be_fetched in lacking):
+            fetchable.append(candidate)
+    if fetchable and not offline:
+        return fetchable[0], []
+    return None, list(dict.fromkeys(reasons))
+
+
+def _lacking(source: Mapping[str, Any], downloads: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, bool]]:
+    """(what is not there, whether it could be downloaded), one for each file that a source needs and has not."""
+    given = [str(source[key]) for key in ("path", "local") if key in source]
+    for path in [*given, *([str(source["split"])] if "split" in source else [])]:
+        if not Path(path).exists():
+            yield f"there is no {path}", False
+    names = [] if given else [download_name(source)]
+    if str(source.get("part", "")).endswith("-half") and "split" not in source:
+        names.append("cifar10-split")
+    for name in names:
+        for file in downloads.get(name, {}).get("files", []):
+            if not (folder / name / file["name"]).exists():
+                yield f"{folder / name / file['name']} is not there ({downloads[name]['title']})", True
+                break  # one line for a download of many files
+
+
+def download_name(source: Mapping[str, Any]) -> str:
+    """What the download of a source is called, where it is one."""
+    name = str(source.get("source"))
+    return f"{name}-{source.get('version', 'v1_1')}" if name == "nasbench201" else name
+
+
+def _laid_over(base: dict[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` changed by `part`, section by section."""
+    for key, value in part.items():
+        inner = base.get(key)
+        base[key] = _laid_over(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return base
