@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -34,18 +37,20 @@ from naswot_ext.truth import SPLITS, final_accuracies
 
 FloatArray = NDArray[np.float64]
 
-_PANEL = (3.25, 2.75)  # inches; one column of a two-column paper is 3.25 wide
+COLUMN = 3.25  # inches: one column of a two-column paper
+WIDE = 6.875  # inches: both columns
+_PANEL = (COLUMN, 2.75)
 _LONGEST_NAME = 33  # characters beside the numbers of a panel
 _SHEET_PANEL = (2.3, 2.35)
 _SHEET_COLUMNS = 5
-_INK = "0.15"
-_QUIET = "0.4"
-_MARK = "#d55e00"  # not in the colour map, and told from it by the colour-blind
-_MEAN: dict[str, Any] = {"marker": "|", "color": _INK, "markeredgewidth": 1.6, "linestyle": "none"}
+INK = "0.15"
+QUIET = "0.4"
+MARK = "#d55e00"  # not in the colour map, and told from it by the colour-blind
+_MEAN: dict[str, Any] = {"marker": "|", "color": INK, "markeredgewidth": 1.6, "linestyle": "none"}
 _PUBLISHED: dict[str, Any] = {
     "marker": "o",
     "markersize": 5,
-    "color": _MARK,
+    "color": MARK,
     "markerfacecolor": "none",
     "linestyle": "none",
 }
@@ -63,7 +68,13 @@ def _percent(place: ArrayLike) -> FloatArray:
     return 100 - 10 ** (2 - np.asarray(place, dtype=np.float64))
 
 
-_COLOURS = FuncNorm((_place, _percent), vmin=0, vmax=97)
+ACCURACY_COLOURS = FuncNorm((_place, _percent), vmin=0, vmax=97)  # of the style's colour map, image.cmap
+
+
+def accuracy_colour(accuracy: float) -> tuple[float, float, float, float]:
+    """The colour (RGBA) of a percent accuracy in every figure."""
+    with style():
+        return mpl.colormaps[mpl.rcParams["image.cmap"]](float(ACCURACY_COLOURS(accuracy)))
 
 
 def scatter(
@@ -76,12 +87,12 @@ def scatter(
     `split` shows its other split. Singular architectures are marks on the left edge; failed ones are counted.
     Raises NaswotError for an unknown split or a ground truth without accuracies.
     """
-    _check_split(split)
+    check_split(split)
     final = final_accuracies(truth)
     if not final:
         raise NaswotError("The ground truth has no accuracy to draw scores against.")
-    with _style():
-        panels = _split_of_each(final, split)
+    with style():
+        panels = split_of_each(final, split)
         figure, all_axes = _figure(len(panels), _PANEL[1])
         for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
             row = rows[(rows["dataset"] == dataset) & (rows["split"] == shown)].iloc[0]
@@ -106,37 +117,81 @@ def sheet(scored: Sequence[Scored], published: pd.DataFrame, *, x_label: str, sp
     so; then the data sets of the other spaces. A space that was scored on several data sets shows the scores on the
     one of the panel where there are such, else the first. Raises NaswotError for an unknown split.
     """
-    _check_split(split)
     paper = published[(published["table"] == "figure3") & (published["measure"] == "kendall_tau")]
     wanted = [(str(row.space), str(row.dataset)) for row in paper.drop_duplicates(["space", "dataset"]).itertuples()]
     others = dict.fromkeys((str(row.space), str(row.dataset)) for part in scored for row in part.rows.itertuples())
     wanted += [panel for panel in others if panel[0] not in set(paper["space"])]
-    with _style():
-        rows = math.ceil(len(wanted) / _SHEET_COLUMNS)
-        figure = Figure(figsize=(_SHEET_COLUMNS * _SHEET_PANEL[0], rows * _SHEET_PANEL[1]))
-        FigureCanvasAgg(figure)
-        all_axes = list(figure.subplots(rows, _SHEET_COLUMNS, squeeze=False).flat)
-        for axes, (space, dataset) in zip(all_axes, wanted, strict=False):
-            found = _scored_for(scored, space, dataset, split)
+    return panel_sheet(wanted, scored, x_label=x_label, split=split)
+
+
+def panel_sheet(
+    panels: Sequence[tuple[str, str]],
+    scored: Sequence[Scored],
+    *,
+    x_label: str,
+    split: str = "test",
+    reasons: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    columns: int = _SHEET_COLUMNS,
+    size: tuple[float, float] = _SHEET_PANEL,
+    keep: int | None = None,
+    describe: Callable[[Any], str] | None = None,
+) -> Figure:
+    """Score against accuracy, a panel for each (space, data set) of `panels`, in rows of `columns`.
+
+    A panel of which `scored` has no ground truth says why, by `reasons` or in general. `size` is that of a panel in
+    inches; of more than `keep` architectures, that many (see `drawn`) are drawn. `describe` makes the title from a row
+    of `tables.correlation_rows`. Raises NaswotError for an unknown split or no panels.
+    """
+    check_split(split)
+    if not panels:
+        raise NaswotError("A sheet needs at least one panel to draw.")
+    with style():
+        rows = math.ceil(len(panels) / columns)
+        figure = canvas(columns * size[0], rows * size[1])
+        all_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axes, (space, dataset) in zip(all_axes, panels, strict=False):
+            found = scored_for(scored, space, dataset, split)
             if found is None:
-                _absent_panel(axes, f"{title(space)}\n{title(dataset)}")
+                reason = reasons.get((space, dataset), "no ground truth in this run")
+                absent_panel(axes, f"{title(space)}\n{title(dataset)}", textwrap.fill(reason, int(11 * size[0])))
                 continue
             part, row = found
-            _draw_scores(axes, pair(part.scores, final_accuracies(part.truth)[row.dataset, row.split]))
+            paired = pair(part.scores, final_accuracies(part.truth)[row.dataset, row.split])
+            draw_scores(axes, drawn(paired, keep))
             axes.set_xlabel(f"scored on {title(row.scored_on)}")
             axes.set_ylabel(f"{row.split} accuracy (%)")
-            counts = [f"n = {row.architectures}"]
-            counts += [f"{n} {word}" for word, n in (("singular", row.singular), ("failed", row.failed)) if n]
-            beside = "" if np.isnan(row.published_kendall) else f" (published {row.published_kendall:g})"
-            axes.set_title(
-                f"{title(space)}\n{title(row.dataset)}, {', '.join(counts)}\nτ = {_tau(row)}{beside}",
-                fontsize=7.5,
-                pad=4,
-            )
-        for axes in all_axes[len(wanted) :]:
+            axes.set_title((describe or _panel_title)(row), fontsize=7.5 if describe is None else 7, pad=4)
+        for axes in all_axes[len(panels) :]:
             axes.set_axis_off()
         figure.supxlabel(x_label, fontsize=9)
     return figure
+
+
+def _panel_title(row: Any) -> str:
+    beside = "" if np.isnan(row.published_kendall) else f" (published {row.published_kendall:g})"
+    return f"{title(row.space)}\n{title(row.dataset)}, {counts(row)}\nτ = {tau_text(row)}{beside}"
+
+
+def counts(row: Any) -> str:
+    """How many architectures a row of `tables.correlation_rows` is of: "n = 59, 1 singular, 1 failed"."""
+    found = [f"n = {row.architectures}"]
+    found += [f"{n} {word}" for word, n in (("singular", row.singular), ("failed", row.failed)) if n]
+    return ", ".join(found)
+
+
+def drawn(paired: Paired, keep: int | None) -> Paired:
+    """What a panel draws: all, or `keep` architectures at random, the same ones each time."""
+    n = len(paired.accuracy)
+    if keep is None or n <= keep:
+        return paired
+    chosen = np.sort(np.random.default_rng(0).choice(n, keep, replace=False))
+    return replace(
+        paired,
+        arch_index=paired.arch_index[chosen],
+        scores=paired.scores[:, chosen],
+        accuracy=paired.accuracy[chosen],
+        params=None if paired.params is None else paired.params[chosen],
+    )
 
 
 def search_figure(tables: Sequence[pd.DataFrame], rows: Sequence[pd.DataFrame], *, split: str = "test") -> Figure:
@@ -146,13 +201,13 @@ def search_figure(tables: Sequence[pd.DataFrame], rows: Sequence[pd.DataFrame], 
     A dot is a run; the bar is their mean, the hollow mark the published mean. A data set without accuracies of
     `split` shows its other split. Raises NaswotError for an unknown split or where no run found an architecture.
     """
-    _check_split(split)
+    check_split(split)
     every = pd.concat(list(rows), keys=range(len(rows)), names=["search"]).reset_index(level="search")
     every = every[every["runs"] > 0]
     if every.empty:
         raise NaswotError("No run of any search found an architecture; there is nothing to draw.")
-    panels = _split_of_each(list(zip(every["dataset"], every["split"], strict=True)), split)
-    with _style():
+    panels = split_of_each(list(zip(every["dataset"], every["split"], strict=True)), split)
+    with style():
         figure, all_axes = _figure(len(panels), 0.9 + 0.36 * len(tables))
         for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
             part = every[(every["dataset"] == dataset) & (every["split"] == shown)].sort_values("mean", kind="stable")
@@ -163,79 +218,81 @@ def search_figure(tables: Sequence[pd.DataFrame], rows: Sequence[pd.DataFrame], 
 
 def save(figure: Figure, *paths: str | os.PathLike[str], dpi: int = 150) -> None:
     """Write a figure to .pdf or .png files, each at once or not at all."""
-    with _style():
+    with style():
         for path in paths:
             with atomic_path(path) as temporary:
                 figure.savefig(temporary, dpi=dpi, metadata=_METADATA[Path(path).suffix])
 
 
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches."""
+    # No pyplot: it would keep the figure in a global list and choose a backend for the whole process.
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """The project's style over matplotlib's defaults, whatever the user's own settings are."""
     with mpl.style.context(Path(__file__).with_suffix(".mplstyle"), after_reset=True):
         yield
 
 
 def _figure(panels: int, height: float) -> tuple[Figure, list[Axes]]:
-    # No pyplot: it would keep the figure in a global list and choose a backend for the whole process.
-    figure = Figure(figsize=(_PANEL[0] * panels, height))
-    FigureCanvasAgg(figure)
+    figure = canvas(_PANEL[0] * panels, height)
     return figure, list(figure.subplots(1, panels, squeeze=False)[0])
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
+    """Raises NaswotError for a split that the ground truth cannot have."""
     if split not in SPLITS:
         raise NaswotError(f"Unknown split {split!r} for a figure. Known: {', '.join(SPLITS)}.")
 
 
-def _split_of_each(known: Any, wanted: str) -> dict[str, str]:
+def split_of_each(known: Any, wanted: str) -> dict[str, str]:
     """{data set: `wanted`, or the split that it has}, in the order of `known` (data set, split) pairs."""
     known = list(known)
     return {dataset: wanted if (dataset, wanted) in known else split for dataset, split in known}
 
 
 def _scatter_panel(axes: Axes, paired: Paired, row: Any) -> None:
-    notes = _draw_scores(axes, paired)
+    notes = draw_scores(axes, paired)
     if row.failed:
         notes.append(Line2D([], [], linestyle="none", label=f"{row.failed} failed"))
     if not np.isnan(row.published_kendall):
         notes.append(Line2D([], [], linestyle="none", label=f"published τ = {row.published_kendall:g}"))
-    heading = f"{title(row.space)}, {title(row.dataset)}\nKendall τ = {_tau(row)}, n = {row.architectures}"
+    heading = f"{title(row.space)}, {title(row.dataset)}\nKendall τ = {tau_text(row)}, n = {row.architectures}"
     _heading(axes, heading, notes)
 
 
-def _tau(row: Any) -> str:
+def tau_text(row: Any) -> str:
+    """Kendall's tau of a row of `tables.correlation_rows` with its interval, "undefined" where it is."""
     return interval(row.kendall, row.kendall_low, row.kendall_high, digits=2) or "undefined"
 
 
-def _draw_scores(axes: Axes, paired: Paired) -> list[Line2D]:
+def draw_scores(axes: Axes, paired: Paired) -> list[Line2D]:
     """A dot an architecture, singular ones on the left edge; the notes that explain the marks."""
     score, accuracy = paired.scores.mean(axis=0), paired.accuracy
     finite = np.isfinite(score)
     n = len(score)
-    marks: dict[str, Any] = {"c": accuracy[finite], "norm": _COLOURS, "linewidths": 0, "alpha": 0.8}
+    marks: dict[str, Any] = {"c": accuracy[finite], "norm": ACCURACY_COLOURS, "linewidths": 0, "alpha": 0.8}
     axes.scatter(score[finite], accuracy[finite], s=np.clip(6000 / max(n, 1), 2, 12), rasterized=n > 3000, **marks)
-    if _spans_decades(score[finite]):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    if finite.any() and score[finite].max() >= 10_000:
-        # 200k, 1M: long numbers would run into each other.
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    score_axis(axes, "x", score[finite])
     if n:
-        _accuracy_axis(axes, "y", accuracy)
+        accuracy_axis(axes, "y", accuracy)
 
     notes = []
     if (~finite).any():
         # On the edge whatever the limits are: x in parts of the axes' width, y in percent.
         on_edge = axes.get_yaxis_transform()
-        edge: dict[str, Any] = {"marker": ">", "color": _MARK, "markersize": 4, "linestyle": "none", "clip_on": False}
+        edge: dict[str, Any] = {"marker": ">", "color": MARK, "markersize": 4, "linestyle": "none", "clip_on": False}
         axes.plot(np.zeros((~finite).sum()), accuracy[~finite], transform=on_edge, gid="singular", **edge)
         notes.append(Line2D([], [], label=f"{(~finite).sum()} singular", **edge))
     return notes
 
 
-def _scored_for(scored: Sequence[Scored], space: str, dataset: str, split: str) -> tuple[Scored, Any] | None:
+def scored_for(scored: Sequence[Scored], space: str, dataset: str, split: str) -> tuple[Scored, Any] | None:
     """What a panel of the sheet shows, and its row; None where nothing of `scored` has its ground truth."""
     # Imagenette stands in for the images of ImageNet, which the networks were trained on.
     trained_on = {dataset, "imagenet"} if dataset == "imagenette2" else {dataset}
@@ -249,11 +306,10 @@ def _scored_for(scored: Sequence[Scored], space: str, dataset: str, split: str) 
     return min(found, key=lambda item: item[0])[1:] if found else None
 
 
-def _absent_panel(axes: Axes, text: str) -> None:
-    axes.set_title(text, color=_QUIET)
-    axes.text(
-        0.5, 0.5, "no ground truth\nin this run", ha="center", va="center", color=_QUIET, transform=axes.transAxes
-    )
+def absent_panel(axes: Axes, heading: str, reason: str) -> None:
+    """An empty, dashed panel that says why it is empty."""
+    axes.set_title(heading, color=QUIET)
+    axes.text(0.5, 0.5, reason, ha="center", va="center", fontsize=7, color=QUIET, transform=axes.transAxes)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -266,7 +322,7 @@ def _search_panel(axes: Axes, found: Sequence[pd.Series], part: pd.DataFrame) ->
     for y, (values, row) in enumerate(zip(found, searches, strict=True)):
         # The dots fill the lower part of a row of height 1, its label stands above them.
         heights = y + jitter.uniform(-0.2, 0.2, len(values))
-        axes.scatter(values, heights, c=values, norm=_COLOURS, s=4, linewidths=0, alpha=0.5, clip_on=False)
+        axes.scatter(values, heights, c=values, norm=ACCURACY_COLOURS, s=4, linewidths=0, alpha=0.5, clip_on=False)
         axes.plot(row.mean, y, markersize=14, **_MEAN)
         if not np.isnan(row.published_mean):
             axes.plot(row.published_mean, y, **_PUBLISHED)
@@ -275,7 +331,7 @@ def _search_panel(axes: Axes, found: Sequence[pd.Series], part: pd.DataFrame) ->
             size = min(7.0, 7.0 * _LONGEST_NAME / max(len(text), 1))
             axes.text(x, y + 0.48, text, ha=side, va="center", fontsize=size, transform=axes.get_yaxis_transform())
     published = part["published_mean"].dropna().to_numpy(np.float64)
-    _accuracy_axis(axes, "x", np.concatenate([*found, published]))
+    accuracy_axis(axes, "x", np.concatenate([*found, published]))
     axes.set_ylim(-0.45, len(part) - 0.3)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -294,7 +350,34 @@ def _heading(axes: Axes, text: str, notes: Sequence[Line2D]) -> None:
     if notes:
         place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(notes)}
         # The title's pad keeps the room for it; in the layout, a long line would narrow the axes.
-        axes.legend(handles=notes, **place, labelcolor=_QUIET).set_in_layout(False)
+        axes.legend(handles=notes, **place, labelcolor=QUIET).set_in_layout(False)
+
+
+def score_axis(axes: Axes, which: str, score: FloatArray) -> None:
+    """Scale and numbers of the "x" or "y" axis, which shows finite scores of any size and sign.
+
+    Logarithmic, also for negative scores, where a linear axis would crowd most of them at one end.
+    """
+    axis = getattr(axes, f"{which}axis")
+    set_scale, set_limits = (getattr(axes, f"set_{which}{part}") for part in ("scale", "lim"))
+    if _spans_decades(score):
+        set_scale("log")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_formatter(NullFormatter())
+    elif _spans_decades(-score):
+        low, high = math.log10(-score.max()), math.log10(-score.min())
+        margin = 0.04 * (high - low)
+        set_scale(
+            "function", functions=(lambda x: -np.log10(np.maximum(-x, 1e-300)), lambda y: -(10 ** -np.asarray(y)))
+        )
+        set_limits(-(10 ** (high + margin)), -(10 ** (low - margin)))
+        # About five numbers, whatever the span.
+        steps = (1, 2, 5) if high - low < 2 else (1, 3) if high - low < 3.5 else (1,)
+        ticks = [-step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
+        axis.set_ticks([tick for tick in ticks if low - margin <= math.log10(-tick) <= high + margin])
+    if len(score) and np.abs(score).max() >= 10_000:
+        # 200k, 1M: long numbers would run into each other.
+        axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _spans_decades(values: FloatArray) -> bool:
@@ -305,8 +388,8 @@ def _spans_decades(values: FloatArray) -> bool:
     return bool(high > 5 * low)
 
 
-def _accuracy_axis(axes: Axes, which: str, accuracy: FloatArray) -> None:
-    """Scale, limits and ticks of the "x" or "y" axis, which shows accuracies in percent."""
+def accuracy_axis(axes: Axes, which: str, accuracy: FloatArray) -> None:
+    """Scale, limits and ticks of the "x" or "y" axis, which shows accuracies in percent; at least one."""
     set_scale, set_limits, set_ticks = (getattr(axes, f"set_{which}{part}") for part in ("scale", "lim", "ticks"))
     low, high = _place(accuracy.min()), _place(accuracy.max())
     margin = 0.04 * (high - low) or 0.1

@@ -15,13 +15,12 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.figures import _INK, _MARK, _QUIET, _check_split, _split_of_each, _style
+from naswot_ext.figures import INK, MARK, QUIET, WIDE, canvas, check_split, split_of_each, style
 from naswot_ext.statistics import MeanRanks, mean_ranks, search_tests, search_win_rates
 from naswot_ext.statistics.comparison import accuracies
 from naswot_ext.tables import accuracy_columns, title
@@ -30,11 +29,10 @@ FloatArray = NDArray[np.float64]
 
 BASELINES = ("params", "flops")  # known without running the network
 
-_WIDE = 6.875  # inches; both columns of a two-column paper
 _COLOURS = mpl.colormaps["RdBu"]
-_BAR = "#4393c3"  # the map's blue
-_PLAIN = "0.7"
-_HATCH: dict[str, Any] = {"facecolor": "0.97", "edgecolor": "0.8", "hatch": "/////", "linewidth": 0}
+BAR = "#4393c3"  # the map's blue
+PLAIN = "0.7"
+HATCH: dict[str, Any] = {"facecolor": "0.97", "edgecolor": "0.8", "hatch": "/////", "linewidth": 0}
 MEASURE_TITLES = {
     "kendall": "Kendall τ",
     "spearman": "Spearman ρ",
@@ -68,8 +66,8 @@ def proxy_matrix(rows: pd.DataFrame, *, measure: str = "kendall", split: str = "
         if not np.isnan(values[i, :-1]).all():
             values[i, -1] = np.nanmean(values[i, :-1])
 
-    with _style():
-        cell = min(0.36, (_WIDE - 1.2) / len(columns))
+    with style():
+        cell = min(0.36, (WIDE - 1.2) / len(columns))
         labels = [_question(*column) for column in columns]
         height = 0.19 * len(proxies) + 0.5 + 0.05 * max(len(part) for label in labels for part in label.split("\n"))
         figure, axes = _one(1.2 + cell * (len(columns) + 1.4), height)
@@ -85,9 +83,9 @@ def proxy_matrix(rows: pd.DataFrame, *, measure: str = "kendall", split: str = "
                     _cell(axes, x, i, value, value, _short(value), 5.5 if cell < 0.3 else 6)
         for j in range(1, len(columns)):
             if columns[j][0] != columns[j - 1][0]:
-                axes.axvline(j - 0.5, color=_INK, linewidth=0.6)
+                axes.axvline(j - 0.5, color=INK, linewidth=0.6)
         _grid_axes(axes, places, [*labels, "mean"], [title(name) for name in proxies])
-        notes = [Patch(label="not measured", **_HATCH)] if len(cells) < len(proxies) * len(columns) else []
+        notes = [Patch(label="not measured", **HATCH)] if len(cells) < len(proxies) * len(columns) else []
         _below(axes, f"{_capital(MEASURE_TITLES[measure])} of score and accuracy", notes)
     return figure
 
@@ -105,9 +103,8 @@ def proxy_bars(
     if len(rows[["space", "scored_on"]].drop_duplicates()) > 1:
         raise NaswotError("Bars are of one space scored on one data set. Draw one figure for each.")
     panels = list(dict.fromkeys(zip(rows["dataset"], rows["split"], strict=True)))
-    with _style():
-        figure = Figure(figsize=(3.25 * len(panels), 0.9 + 0.17 * rows["proxy"].nunique()))
-        FigureCanvasAgg(figure)
+    with style():
+        figure = canvas(3.25 * len(panels), 0.9 + 0.17 * rows["proxy"].nunique())
         for axes, (dataset, shown) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             part = rows[(rows["dataset"] == dataset) & (rows["split"] == shown)]
             _bars(axes, part.sort_values(measure, ascending=False, kind="stable"), measure, baselines)
@@ -131,7 +128,7 @@ def search_ranks(
     2 searches or no data set that all have.
     """
     panels = _common_accuracies(searches, split)
-    with _style():
+    with style():
         kept = {panel: _with_most_runs(searches, *panel) for panel in panels.items()}
         lines = [_left_out(searches, shared) for shared in kept.values()]
         sizes = [0.8 if len(shared) < 3 else 0.95 + 0.17 * len(shared) for shared in kept.values()]
@@ -139,8 +136,7 @@ def search_ranks(
         # Long names take their room to the left of the axes.
         longest = max(len(name) for shared in kept.values() for name in shared)
         width = 3.25 if max(map(len, kept.values())) < 3 else max(4.4, 2.4 + 0.066 * longest)
-        figure = Figure(figsize=(width, sum(sizes) + (0.25 if heading else 0)))
-        FigureCanvasAgg(figure)
+        figure = canvas(width, sum(sizes) + (0.25 if heading else 0))
         all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=sizes)[:, 0]
         for axes, ((dataset, shown), shared), text in zip(all_axes, kept.items(), lines, strict=True):
             few = len(shared) < 3
@@ -148,7 +144,7 @@ def search_ranks(
             if few:
                 _wins(axes, shared, dataset, shown)
             elif ranks is None:
-                axes.text(0.5, 0.5, "fewer than 2 runs in common", ha="center", color=_QUIET, transform=axes.transAxes)
+                axes.text(0.5, 0.5, "fewer than 2 runs in common", ha="center", color=QUIET, transform=axes.transAxes)
                 axes.set_axis_off()
             else:
                 _critical_difference(axes, ranks)
@@ -159,7 +155,7 @@ def search_ranks(
                     "xycoords": ("figure fraction", "axes fraction"),
                     "textcoords": "offset points",
                 }
-                axes.annotate(text, (0.02, 0), below, **where, va="top", fontsize=6, color=_QUIET)
+                axes.annotate(text, (0.02, 0), below, **where, va="top", fontsize=6, color=QUIET)
             axes.set_title(f"{title(dataset)} {shown}", fontsize=8)
         if heading:
             figure.suptitle(heading, x=0.01, ha="left", fontsize=mpl.rcParams["axes.titlesize"])
@@ -175,11 +171,10 @@ def search_wins(searches: Mapping[str, pd.DataFrame], *, heading: str = "", spli
     """
     panels = _common_accuracies(searches, split)
     longest = 0.06 * max(map(len, searches))
-    with _style():
+    with style():
         side = 0.26 * len(searches)
         size = max(side + longest + 0.4, 3.25), (side * 0.75 + longest + 0.8) * len(panels)
-        figure = Figure(figsize=size)
-        FigureCanvasAgg(figure)
+        figure = canvas(*size)
         all_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
             counted = _win_rates(axes, searches, dataset, shown)
@@ -191,7 +186,7 @@ def search_wins(searches: Mapping[str, pd.DataFrame], *, heading: str = "", spli
 
 def _shown(rows: pd.DataFrame, measure: str, split: str) -> pd.DataFrame:
     """The rows of the split that each (space, images, data set) shows."""
-    _check_split(split)
+    check_split(split)
     if measure not in MEASURE_TITLES:
         raise NaswotError(f"Unknown measure {measure!r} for a figure. Known: {', '.join(MEASURE_TITLES)}.")
     if rows.empty:
@@ -225,8 +220,7 @@ def _capital(text: str) -> str:
 
 def _one(width: float, height: float) -> tuple[Figure, Axes]:
     # Not narrower than what is written below.
-    figure = Figure(figsize=(max(width, 3.25), height))
-    FigureCanvasAgg(figure)
+    figure = canvas(max(width, 3.25), height)
     return figure, figure.add_subplot()
 
 
@@ -236,12 +230,12 @@ def _cell(axes: Axes, x: float, y: float, value: float, signed: float, text: str
     axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor="white", linewidth=0.6))
     # Perceived lightness (Rec. 709), so that the number is read on any colour.
     light = np.dot(colour[:3], (0.2126, 0.7152, 0.0722))
-    axes.text(x, y, text, ha="center", va="center_baseline", fontsize=size, color=_INK if light > 0.45 else "white")
+    axes.text(x, y, text, ha="center", va="center_baseline", fontsize=size, color=INK if light > 0.45 else "white")
 
 
 def _hatched(axes: Axes, x: float, y: float, text: str = "") -> None:
-    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **_HATCH))
-    axes.text(x, y, text, ha="center", va="center", fontsize=6, color=_QUIET)
+    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **HATCH))
+    axes.text(x, y, text, ha="center", va="center", fontsize=6, color=QUIET)
 
 
 def _grid_axes(axes: Axes, places: Sequence[float], columns: list[str], rows: list[str]) -> None:
@@ -259,7 +253,7 @@ def _below(axes: Axes, text: str, notes: Sequence[Patch]) -> None:
     """What the cells are, below them since their labels are above; few cells are narrower than the text."""
     axes.set_xlabel(text, loc="right")
     if notes:
-        axes.legend(handles=notes, loc="upper left", bbox_to_anchor=(0, 0), labelcolor=_QUIET, handlelength=1.4)
+        axes.legend(handles=notes, loc="upper left", bbox_to_anchor=(0, 0), labelcolor=QUIET, handlelength=1.4)
 
 
 def _bars(axes: Axes, part: pd.DataFrame, measure: str, baselines: Sequence[str]) -> None:
@@ -267,33 +261,31 @@ def _bars(axes: Axes, part: pd.DataFrame, measure: str, baselines: Sequence[str]
     values = part[measure].to_numpy(np.float64)
     low, high = (part[f"{measure}_{end}"].to_numpy(np.float64) for end in ("low", "high"))
     plain = np.array([row.proxy in baselines for row in found])
-    axes.barh(range(len(found)), np.nan_to_num(values), height=0.72, color=np.where(plain, _PLAIN, _BAR))
+    axes.barh(range(len(found)), np.nan_to_num(values), height=0.72, color=np.where(plain, PLAIN, BAR))
     known = ~np.isnan(low)
     # An interval of many draws may end on the wrong side of the value by rounding.
     reach = np.maximum([values - low, high - values], 0)[:, known]
-    axes.errorbar(
-        values[known], np.flatnonzero(known), xerr=reach, fmt="none", ecolor=_INK, elinewidth=0.7, capsize=1.5
-    )
+    axes.errorbar(values[known], np.flatnonzero(known), xerr=reach, fmt="none", ecolor=INK, elinewidth=0.7, capsize=1.5)
     if (plain & ~np.isnan(values)).any():
         best = float(np.nanmax(values[plain]))
-        axes.axvline(best, color=_MARK, linewidth=0.8, linestyle=(0, (4, 2)))
+        axes.axvline(best, color=MARK, linewidth=0.8, linestyle=(0, (4, 2)))
         axes.legend(
-            handles=[Patch(color=_PLAIN, label="baseline"), axes.lines[-1]],
+            handles=[Patch(color=PLAIN, label="baseline"), axes.lines[-1]],
             labels=["baseline", "best baseline"],
             loc="lower left",
             bbox_to_anchor=(0, 1),
             ncols=2,
-            labelcolor=_QUIET,
+            labelcolor=QUIET,
             handlelength=1.4,
         )
     ends = np.where(known, high, values)
     for y, (value, end) in enumerate(zip(values, ends, strict=True)):
         text = "undefined" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
         place = max(end, 0) if value > 0 else 0
-        axes.annotate(text, (place, y), (3, 0), textcoords="offset points", va="center", fontsize=6, color=_QUIET)
+        axes.annotate(text, (place, y), (3, 0), textcoords="offset points", va="center", fontsize=6, color=QUIET)
     axes.set_yticks(range(len(found)), [title(row.proxy) for row in found])
     axes.set_ylim(len(found) - 0.4, -0.6)
-    axes.axvline(0, color=_INK, linewidth=0.6)
+    axes.axvline(0, color=INK, linewidth=0.6)
     edges = np.concatenate([values, low, high, [0]])
     lowest, highest = float(np.nanmin(edges)), float(np.nanmax(edges))
     span = highest - lowest or 1
@@ -303,14 +295,14 @@ def _bars(axes: Axes, part: pd.DataFrame, measure: str, baselines: Sequence[str]
 
 
 def _common_accuracies(searches: Mapping[str, pd.DataFrame], split: str) -> dict[str, str]:
-    _check_split(split)
+    check_split(split)
     if len(searches) < 2:
         raise NaswotError("A comparison of searches needs at least 2 of them.")
     known = [accuracy_columns(table) for table in searches.values()]
     common = [pair for pair in known[0] if all(pair in columns for columns in known)]
     if not common:
         raise NaswotError("The searches have no accuracy of the same data set and split; there is nothing to compare.")
-    return _split_of_each(common, split)
+    return split_of_each(common, split)
 
 
 def _with_most_runs(searches: Mapping[str, pd.DataFrame], dataset: str, split: str) -> dict[str, pd.DataFrame]:
@@ -332,20 +324,20 @@ def _critical_difference(axes: Axes, found: MeanRanks) -> None:
     k = len(ranks)
     rows = np.arange(k)
     axes.hlines(rows, 1, ranks, color="0.85", linewidth=0.8)
-    axes.plot(ranks, rows, marker="o", markersize=4, color=_BAR, linestyle="none")
+    axes.plot(ranks, rows, marker="o", markersize=4, color=BAR, linestyle="none")
     for y, rank in enumerate(ranks):
         axes.annotate(
-            f"{rank:.2f}", (rank, y), (5, 0), textcoords="offset points", va="center", fontsize=6, color=_QUIET
+            f"{rank:.2f}", (rank, y), (5, 0), textcoords="offset points", va="center", fontsize=6, color=QUIET
         )
     axes.set_yticks(rows, [str(name) for name in found.ranks.index])
     furthest = max(float(ranks[-1]), 1 + found.critical_difference)
     axes.set_xlim(1 - 0.02 * (furthest - 1), furthest + 0.15 * (furthest - 1))
     axes.set_ylim(k - 0.4, -1.9)
     axes.set_xlabel(f"mean rank over {found.runs} runs")
-    axes.plot([1, 1 + found.critical_difference], [-1.2, -1.2], color=_MARK, linewidth=2, solid_capstyle="butt")
+    axes.plot([1, 1 + found.critical_difference], [-1.2, -1.2], color=MARK, linewidth=2, solid_capstyle="butt")
     text = f"critical difference {found.critical_difference:.2f}"
     place = 1 + found.critical_difference
-    axes.annotate(text, (place, -1.2), (4, 0), textcoords="offset points", va="center", fontsize=6.5, color=_INK)
+    axes.annotate(text, (place, -1.2), (4, 0), textcoords="offset points", va="center", fontsize=6.5, color=INK)
     # Beside the axes, in lanes so that overlapping groups stay apart.
     places = {str(name): y for y, name in enumerate(found.ranks.index)}
     lanes: list[int] = []  # the last row that each lane is taken up to
@@ -358,7 +350,7 @@ def _critical_difference(axes: Axes, found: MeanRanks) -> None:
             [x, x],
             [first - 0.25, last + 0.25],
             transform=axes.get_yaxis_transform(),
-            color=_INK,
+            color=INK,
             linewidth=2.2,
             solid_capstyle="butt",
             clip_on=False,
@@ -394,11 +386,11 @@ def _wins(axes: Axes, searches: Mapping[str, pd.DataFrame], dataset: str, split:
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.6, 0.85)
     if not row.runs:
-        axes.text(0.5, 0.5, "no runs in common", ha="center", va="center", color=_QUIET)
+        axes.text(0.5, 0.5, "no runs in common", ha="center", va="center", color=QUIET)
         return
     shares = (row.win_rate, row.tie_rate, 1 - row.win_rate - row.tie_rate)
     start = 0.0
-    for share, colour, inside in zip(shares, (_BAR, "0.88", _PLAIN), ("white", _INK, _INK), strict=True):
+    for share, colour, inside in zip(shares, (BAR, "0.88", PLAIN), ("white", INK, INK), strict=True):
         axes.barh(0, share, left=start, height=0.6, color=colour)
         if share > 0.08:
             axes.text(start + share / 2, 0, f"{share:.0%}", ha="center", va="center", fontsize=7, color=inside)
@@ -407,4 +399,4 @@ def _wins(axes: Axes, searches: Mapping[str, pd.DataFrame], dataset: str, split:
     axes.text(1, 0.4, str(row.search_b), va="bottom", ha="right", fontsize=7)
     p = "< 0.001" if row.p < 0.001 else f"= {row.p:.3f}"
     told = f"wins in {row.runs} runs, ties in the middle; mean difference {row.mean_difference:+.2f}, p {p}"
-    axes.text(0, -0.38, told.replace("-", "−"), va="top", fontsize=6, color=_QUIET)
+    axes.text(0, -0.38, told.replace("-", "−"), va="top", fontsize=6, color=QUIET)
