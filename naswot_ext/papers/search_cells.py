@@ -1,0 +1,189 @@
+"""Cells of the tables of accuracies that searches find.
+
+Source: Mellor et al. (ICML 2021), tables 1, 2a and 2b; Mellor et al. (arXiv 2006.04647 version 1), table 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from naswot_ext.config import NETWORK_SEARCHES, method_key
+from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.papers.cells import DIGITS, compared, frame, not_measured, standard_error
+from naswot_ext.papers.items import ITEMS, SOURCES
+from naswot_ext.tables import accuracy_columns, method_of
+
+TABLES = [(item.paper, item.name) for item in ITEMS if item.kind == "searches"]
+QUANTITY = "accuracy_percent"
+QUOTED = "the paper quotes NAS-Bench-201's own runs; config/weight_sharing.yaml runs these searches, days of a GPU"
+
+# These draw all that they look at from the architectures that were scored, N a run.
+_DRAW_FROM_POOL = ("naswot", "optimal", "random")
+
+# How many architectures there are, to tell a part from the whole without importing torch.
+_SIZES = {"nasbench101": 423_624, "nasbench201": 15_625, "nats-sss": 32_768}
+
+Searches = Sequence[tuple[pd.DataFrame, Mapping[str, Any]]]
+# {(method, data set): why}, where None stands for any.
+Missing = Mapping[tuple[str | None, str | None], str]
+
+
+def search_cells(
+    item: tuple[str, str], searches: Searches, published: pd.DataFrame, missing: Missing | None = None
+) -> pd.DataFrame:
+    """A cell for every published number of a table, in the paper's order.
+
+    Args:
+        item: ("icml2021" or "arxiv2020", "table1", "table2a" or "table2b").
+        searches: (one row a run, how it was made) of each search that was run: space, scored_on, algorithm, proxy and
+            n_samples, and where there are any, variant, dataset, draw, by, and two of the caller's: `published`, the
+            method that it stands beside, and `note`, what a reader must know of it (say, of its ground truth).
+        published: the papers' numbers, all of published.csv.
+        missing: why there is no search of a (method, data set). The most specific reason counts; of two that are as
+            specific, the method's.
+
+    Table 2b searches on the data set that it reports, the other tables on CIFAR-10: a search that went by images or
+    trainings of another data set is not that search. Where several are, one that looks up comes before one that builds
+    networks, one that names what it stands beside before others, one without a variant before others, then one of more
+    runs. All runs that found an architecture with that accuracy count.
+
+    Raises NaswotError for a table that there is none of.
+    """
+    paper, table = item
+    if (paper, table) not in TABLES:
+        raise unknown("table of searches", f"{paper} {table}", [" ".join(known) for known in TABLES])
+    rows = published[
+        (published["source"] == SOURCES[paper]) & (published["table"] == table) & (published["measure"] == QUANTITY)
+    ]
+    if rows.empty:
+        raise NaswotError(f"The published numbers have none of {paper} {table}. Use workflow/resources/published.csv.")
+    return frame(_cell(paper, row, searches, missing or {}) for row in rows.itertuples())
+
+
+def _cell(paper: str, row: Any, searches: Searches, missing: Missing) -> dict[str, Any]:
+    searched_on = row.dataset if row.table == "table2b" else "cifar10"
+    of_paper = {
+        "paper": paper,
+        "item": row.table,
+        "space": row.space,
+        "scored_on": searched_on,
+        "method": row.method,
+        "n_samples": None if pd.isna(row.n_samples) else int(row.n_samples),
+        "dataset": row.dataset,
+        "split": row.split,
+        "quantity": QUANTITY,
+        "published": row.mean,
+        "published_std": row.std,
+        "published_runs": row.runs,
+        "published_seconds": row.search_seconds,
+    }
+    found = [search for search in searches if _is_of(search, row, searched_on)]
+    if not found:
+        return not_measured(_why_not(row, missing), **of_paper)
+    runs, made_by = min(found, key=_preference)
+    hits = runs[runs["arch_index"] >= 0]
+    column = f"{row.dataset}_{row.split}"
+    # An accuracy that the ground truth has of no architecture is no column, or one of NaN.
+    if column not in runs or (len(hits) and hits[column].isna().all()):
+        reason = f"the ground truth of {row.space} has no {row.dataset} {row.split} accuracy"
+        return not_measured(_given(missing, row, methods=False) or reason, **of_paper)
+    values = hits[column].dropna()
+    if values.empty:
+        return not_measured(f"none of {len(runs)} runs found an architecture", **of_paper)
+    std = float(values.std(ddof=0))
+    error = standard_error(
+        std, len(values), row.std, row.runs, digits=DIGITS[QUANTITY], pool_share=_pool_share(made_by, row.space)
+    )
+    return compared(
+        measured=float(values.mean()),
+        measured_std=std,
+        runs=len(values),
+        standard_error=error,
+        seconds=hits["seconds"].mean(),
+        reason="; ".join(_remarks(runs, values, made_by)),
+        **of_paper,
+    )
+
+
+def _is_of(search: tuple[pd.DataFrame, Mapping[str, Any]], row: Any, searched_on: str) -> bool:
+    """Whether a search is the one that a published row is of."""
+    table, made_by = search
+    method = made_by.get("published") or method_of(made_by["algorithm"], made_by.get("proxy"))
+    if made_by["space"] != row.space or method is None or method_key(method) != method_key(row.method):
+        return False
+    if not pd.isna(row.n_samples) and made_by.get("n_samples") != row.n_samples:
+        return False
+    return searched_on in _searched_on(table, made_by, searched_on)
+
+
+def _searched_on(table: pd.DataFrame, made_by: Mapping[str, Any], wanted: str) -> set[str]:
+    """The data sets that a search went by; `wanted` where it went by none."""
+    algorithm, dataset = made_by["algorithm"], made_by.get("dataset")
+    if algorithm == "random":
+        return {wanted}
+    images = made_by.get("proxy") is not None or algorithm in NETWORK_SEARCHES
+    if images and made_by["scored_on"] != wanted:
+        return set()
+    if dataset is not None:
+        return {dataset}
+    known = list(dict.fromkeys(name for name, _ in accuracy_columns(table)))
+    # The algorithms' own defaults: `optimal` goes by the first, those with a budget by the one scored on if they can.
+    by_first = algorithm == "optimal" or made_by["scored_on"] not in known
+    return {known[0]} if by_first and known and not images else {made_by["scored_on"]}
+
+
+def _preference(search: tuple[pd.DataFrame, Mapping[str, Any]]) -> tuple[bool, bool, bool, int]:
+    table, made_by = search
+    live = made_by["algorithm"] in NETWORK_SEARCHES
+    return live, not made_by.get("published"), bool(made_by.get("variant")), -len(table)
+
+
+def _pool_share(made_by: Mapping[str, Any], space: str) -> float:
+    """The `pool_share` of `cells.standard_error`: how much of the architectures that were scored one run draws.
+
+    Less where these are a good part of the space: when they are all of it, there was no choice of them.
+    """
+    scored = (made_by.get("draw") or {}).get("architectures", "all")
+    if made_by["algorithm"] not in _DRAW_FROM_POOL or scored == "all":
+        return 0.0
+    samples = made_by.get("n_samples") or 1
+    left_out = 1 - scored / _SIZES.get(space, math.inf)
+    return min(1.0, scored if samples == "all" else samples / scored) * max(0.0, left_out)
+
+
+def _remarks(runs: pd.DataFrame, values: pd.Series, made_by: Mapping[str, Any]) -> Iterable[str]:
+    """What a reader must know of a measured number."""
+    if len(values) < len(runs):
+        yield f"{len(runs) - len(values)} of {len(runs)} runs found no architecture with an accuracy"
+    if made_by.get("by", "valid") == "test":
+        yield "chosen by test accuracy"
+    scored = (made_by.get("draw") or {}).get("architectures", "all")
+    if scored != "all" and (made_by.get("proxy") is not None or made_by["algorithm"] in _DRAW_FROM_POOL):
+        yield f"among {scored} architectures"
+    if made_by.get("note"):
+        yield made_by["note"]
+
+
+def _why_not(row: Any, missing: Missing) -> str:
+    if row.family == "weight-sharing":
+        return _given(missing, row, datasets=False) or QUOTED
+    return _given(missing, row) or "this search was not run"
+
+
+def _given(missing: Missing, row: Any, methods: bool = True, datasets: bool = True) -> str | None:
+    """The most specific reason that was given for a row: of its method and data set, of either, of none.
+
+    Only reasons that name the method where `datasets` is False, and only ones that name the data set where `methods`
+    is: a download that is missing is no reason for a search that needs days, nor one that was not run for one that was.
+    """
+    by_key = {(method and method_key(method), dataset): why for (method, dataset), why in missing.items()}
+    method = method_key(row.method)
+    keys: list[tuple[str | None, str | None]] = [(method, row.dataset)]
+    keys += [(method, None)] * methods
+    keys += [(None, row.dataset)] * datasets
+    keys += [(None, None)] * (methods and datasets)
+    return next((by_key[key] for key in keys if key in by_key), None)

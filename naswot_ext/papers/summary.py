@@ -1,0 +1,201 @@
+"""How much of the papers was reproduced: verdicts counted for each table and figure, and the report's first page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, VERDICTS, WITHIN
+from naswot_ext.papers.items import ITEMS, PAPERS
+from naswot_ext.tables import title
+
+COLUMNS = [
+    "paper",
+    "item",
+    "title",
+    "cells",
+    *(verdict.replace(" ", "_") for verdict in VERDICTS),
+    "worst",
+    "worst_in_standard_errors",
+]
+_TITLES = {(item.paper, item.name): item.title for item in ITEMS}
+_ORDER = {key: place for place, key in enumerate(_TITLES)}
+_WORST = 5  # deviations named for each item
+
+
+def summary(cells: Iterable[pd.DataFrame], note: str = "") -> tuple[pd.DataFrame, str]:
+    """Count the verdicts of cells: (a row an item with `COLUMNS`, Markdown for people).
+
+    The Markdown's first line has the totals; then come the items in the papers' order, the deviations of each that
+    are largest in standard errors, and one line for each reason why cells are not measured. `note` says what was run.
+    """
+    parts = [part for part in cells if len(part)]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    rows = [_row(paper, item, part) for (paper, item), part in _items(table)]
+    counted = pd.DataFrame(rows, columns=COLUMNS)
+    lines = [f"**{totals(counted)}**", "", *([note, ""] if note else [])]
+    lines += [
+        f"Reproduced: within {WITHIN:g} standard errors of the published number, the rounding of which counts. Not "
+        "measured is no verdict of the paper; the reasons stand below.",
+        "",
+        "| Paper | Item | Cells | Reproduced | Differs | Not measured |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {PAPERS.get(row.paper, row.paper)} | {_item(row)} | {row.cells} | {row.reproduced} | {row.differs} | "
+        f"{row.not_measured} |"
+        for row in _tuples(counted)
+    ]
+    if len(table):
+        lines += [*_deviations(table), *_not_measured(table)]
+    return counted, "\n".join(lines) + "\n"
+
+
+def totals(summary: pd.DataFrame) -> str:
+    """One sentence: how many cells were reproduced, differ and were not measured."""
+    if summary.empty:
+        return "No table or figure was made yet."
+    cells, reproduced, differs, absent = (
+        int(summary[column].sum()) for column in ("cells", "reproduced", "differs", "not_measured")
+    )
+    return f"Of {cells} published numbers: {reproduced} reproduced, {differs} different, {absent} not measured."
+
+
+def landing(summary: pd.DataFrame, facts: Mapping[str, str]) -> str:
+    """The report's first page as reStructuredText, in one screen.
+
+    `facts` are what was run, in order: a label (such as "Scale" or "Ground truth") and a text of one line each. The
+    label "headline" is set apart: its lines are the numbers that a reader should see first.
+    """
+    heading = "Neural architecture search without training: what was reproduced"
+    lines = [heading, "=" * len(heading), "", _rst(totals(summary)), ""]
+    lines += [
+        line for label, text in facts.items() if label != "headline" for line in (f":{_rst(label)}: {_rst(text)}",)
+    ]
+    if facts.get("headline"):
+        lines += [
+            "",
+            "**First to look at**",
+            "",
+            *(f"- {_rst(line)}" for line in facts["headline"].splitlines() if line),
+        ]
+    lines += ["", *_rst_table(summary), ""]
+    lines += [
+        f"*Reproduced*: within {WITHIN:g} standard errors of the published number. What differs, and why cells "
+        "are not measured, is in summary.md and beside each table and figure in the menu.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _items(table: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """(paper, item) and its cells, in the papers' order; unknown ones come last."""
+    if table.empty:
+        return []
+    found = [((str(paper), str(item)), part) for (paper, item), part in table.groupby(["paper", "item"], sort=False)]
+    return sorted(found, key=lambda entry: _ORDER.get(entry[0], len(_ORDER)))
+
+
+def _row(paper: str, item: str, part: pd.DataFrame) -> dict[str, Any]:
+    counts = part["verdict"].value_counts()
+    judged = _by_deviation(part[part["verdict"] != NOT_MEASURED])
+    return {
+        "paper": paper,
+        "item": item,
+        "title": _TITLES.get((paper, item), item),
+        "cells": len(part),
+        **{verdict.replace(" ", "_"): int(counts.get(verdict, 0)) for verdict in VERDICTS},
+        "worst": _what(judged.iloc[0]) if len(judged) else "",
+        "worst_in_standard_errors": judged["in_standard_errors"].iloc[0] if len(judged) else None,
+    }
+
+
+def _by_deviation(part: pd.DataFrame) -> pd.DataFrame:
+    """Cells by their difference in standard errors, the largest first; those that have none, by their verdict."""
+    size = part["in_standard_errors"].astype(float).abs()
+    no_error = (part["verdict"] == DIFFERS).map({True: float("inf"), False: -1.0})
+    return part.loc[size.fillna(no_error).sort_values(ascending=False, kind="stable").index]
+
+
+def _what(cell: pd.Series) -> str:
+    """What a cell is of, as people say it: "NASWOT (N = 10), CIFAR-10 test"."""
+    n_samples = "" if pd.isna(cell["n_samples"]) else f" (N = {_whole(cell['n_samples'])})"
+    split = "" if pd.isna(cell["split"]) else f" {cell['split']}"
+    space = "" if pd.isna(cell["space"]) or str(cell["item"]).startswith("table") else f", {title(cell['space'])}"
+    return f"{cell['method']}{n_samples}{space}, {title(cell['dataset'])}{split}"
+
+
+def _whole(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.0f}"
+
+
+def _deviations(table: pd.DataFrame) -> list[str]:
+    """The largest deviations of each item that has cells that differ."""
+    lines: list[str] = []
+    for (paper, item), part in _items(table[table["verdict"] == DIFFERS]):
+        lines += ["", f"### {PAPERS.get(paper, paper)}, {_TITLES.get((paper, item), item)} ({item}): what differs", ""]
+        worst = _by_deviation(part)
+        for _, cell in worst.head(_WORST).iterrows():
+            remark = f" ({cell['reason']})" if cell["reason"] else ""
+            lines.append(f"- {_what(cell)}: {_numbers(cell)}{remark}")
+        if len(worst) > _WORST:
+            lines.append(f"- and {len(worst) - _WORST} more, each nearer in standard errors")
+    return ["", "## What differs", *lines] if lines else []
+
+
+def _numbers(cell: pd.Series) -> str:
+    form = {"accuracy_percent": "{:.2f} %", "kendall_tau": "{:.3f}", "rank": "{:.0f}", "p_value": "{:.2g}"}[
+        cell["quantity"]
+    ]
+    text = f"measured {form.format(cell['measured'])}, published {form.format(cell['published'])}"
+    return text if pd.isna(cell["in_standard_errors"]) else f"{text}, {cell['in_standard_errors']:+.1f} standard errors"
+
+
+def _not_measured(table: pd.DataFrame) -> list[str]:
+    """One line for each reason, that of most cells first."""
+    absent = table[table["verdict"] == NOT_MEASURED]
+    if absent.empty:
+        return []
+    lines = ["", "## Not measured, and what would fill it", ""]
+    reasons = absent["reason"].value_counts(sort=True)
+    for reason in reasons.index:
+        part = absent[absent["reason"] == reason]
+        where = [f"{PAPERS.get(paper, paper)} {item}" for (paper, item), _ in _items(part)]
+        lines.append(f"- {len(part)} cell{'s' * (len(part) > 1)} ({', '.join(where)}): {reason}")
+    return lines
+
+
+def _tuples(table: pd.DataFrame) -> list[Any]:
+    """The rows as named tuples."""
+    return list(table.itertuples())
+
+
+def _item(row: Any) -> str:
+    return f"{row.item}: {row.title}" if row.title != row.item else row.item
+
+
+def _rst_table(summary: pd.DataFrame) -> list[str]:
+    """A simple table of the counts, with columns as wide as their longest text."""
+    head = ["Paper", "Item", "Reproduced", "Differs", "Not measured"]
+    body = [
+        [PAPERS.get(row.paper, row.paper), _item(row), str(row.reproduced), str(row.differs), str(row.not_measured)]
+        for row in _tuples(summary)
+    ]
+    return _simple_table([head, *body]) if body else []
+
+
+def _simple_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    texts = [[_rst(text) for text in row] for row in rows]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
+    rule = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+    return [rule, lines[0], rule, *lines[1:], rule]
+
+
+def _rst(text: str) -> str:
+    """Text that reStructuredText takes as it is."""
+    for sign in "\\*`|_":
+        text = text.replace(sign, f"\\{sign}")
+    return text
