@@ -1,0 +1,1 @@
+"""The papers' figures: one file a kind of figure, each a function from data frames to a matplotlib figure."""

@@ -1,0 +1,126 @@
+"""Normalised kernels of untrained networks as heat maps: Mellor et al. (ICML 2021), figure 1.
+
+Element (i, j) of K / N_A is the share of the N_A rectified units whose codes agree for images i and j.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from naswot_ext.errors import NaswotError
+from naswot_ext.figures import QUIET, WIDE, absent_panel, accuracy_colour, canvas, style
+from naswot_ext.tables import title
+
+COLUMNS = ["space", "band", "arch_index", "arch", "accuracy", "row", "column", "k", "units", "normalised"]
+_MAP = "magma"  # not the accuracies' colours
+_LARGEST = 1.15  # inches; the side of one kernel
+
+
+def kernels(
+    measured: Mapping[str, pd.DataFrame], *, reasons: Mapping[str, str] = MappingProxyType({}), accuracy: str = ""
+) -> Figure:
+    """A block a space, a column a band of accuracy, a network a heat map; more accurate ones are to the right and below.
+
+    `measured` are the kernels by space: `arch_index`, `arch`, `accuracy` (percent), `band` (text), `row`, `column`
+    (0-based, the upper triangle with its diagonal), `k` and `units`; None or no rows where there are none, and
+    `reasons` then say why. The frame of a kernel has the colour of its accuracy; `accuracy` says which that is, such
+    as "CIFAR-10 test". Raises NaswotError where there is no space.
+    """
+    if not measured:
+        raise NaswotError("A figure of kernels needs at least one space.")
+    bands = {space: _bands(table) for space, table in measured.items()}
+    columns = [max(len(found), 2) for found in bands.values()]
+    rows = max((len(networks) for found in bands.values() for networks in found.values()), default=1)
+    side = min(_LARGEST, (WIDE - 0.55 - 0.2 * len(measured)) / sum(columns))
+    known = [_normalised(table) for table in measured.values() if len(table)]
+    lowest = min((float(values.min()) for values in known), default=0.0)
+    norm = Normalize(np.floor(20 * lowest) / 20 if lowest < 1 else 0.0, 1.0)
+    with style():
+        figure = canvas(side * sum(columns) + 0.55 + 0.2 * len(measured), 0.62 + rows * (side + 0.16))
+        blocks = figure.subfigures(1, len(measured), squeeze=False, width_ratios=columns, wspace=0.02)[0]
+        all_axes: list[Axes] = []
+        for block, (space, found), table in zip(blocks, bands.items(), measured.values(), strict=True):
+            block.suptitle(_heading(space, table), fontsize=8)
+            if not found:
+                axes = block.subplots()
+                reason = textwrap.fill(reasons.get(space, "not measured"), int(18 * side))
+                absent_panel(axes, "", reason)
+                all_axes.append(axes)
+                continue
+            grid = block.subplots(rows, len(found), squeeze=False)
+            for i, (band, networks) in enumerate(found.items()):
+                for j in range(rows):
+                    grid[j, i].set_axis_off()
+                    if j < len(networks):
+                        _draw(grid[j, i], table[table["arch_index"] == networks[j]], norm)
+                grid[0, i].annotate(
+                    band,
+                    (0.5, 1),
+                    (0, 13),
+                    xycoords="axes fraction",
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=6.5,
+                )
+            all_axes += list(grid.flat)
+        bar = figure.colorbar(
+            ScalarMappable(norm, _MAP), ax=all_axes, location="bottom", shrink=0.5, aspect=45, pad=0.02
+        )
+        bar.outline.set_visible(False)
+        below = f"; frames and percentages: {accuracy} accuracy" if accuracy else ""
+        bar.set_label(f"K / N$_A$: share of units that agree for two images{below}", fontsize=7)
+    return figure
+
+
+def data(measured: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What `kernels` draws: a row (`COLUMNS`) a pair of images of a network; `normalised` is K / N_A."""
+    parts = [
+        table.assign(space=space, normalised=_normalised(table))[COLUMNS]
+        for space, table in measured.items()
+        if len(table)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def _bands(table: pd.DataFrame) -> dict[str, list[int]]:
+    """{band: the networks in it}, both by rising accuracy."""
+    if not len(table):
+        return {}
+    networks = table.drop_duplicates("arch_index").sort_values(["accuracy", "arch_index"])
+    return {str(band): [int(i) for i in part["arch_index"]] for band, part in networks.groupby("band", sort=False)}
+
+
+def _normalised(table: pd.DataFrame) -> NDArray[np.float64]:
+    return table["k"].to_numpy(np.float64) / table["units"].to_numpy(np.float64)
+
+
+def _heading(space: str, table: pd.DataFrame) -> str:
+    if not len(table):
+        return title(space)
+    return f"{title(space)}, {table['arch_index'].nunique()} networks, {table['row'].max() + 1} images"
+
+
+def _draw(axes: Axes, part: pd.DataFrame, norm: Normalize) -> None:
+    n = int(part["column"].max()) + 1
+    kernel = np.full((n, n), np.nan)
+    row, column, values = part["row"].to_numpy(), part["column"].to_numpy(), _normalised(part)
+    kernel[row, column] = kernel[column, row] = values
+    axes.set_axis_on()
+    axes.imshow(kernel, cmap=_MAP, norm=norm, interpolation="nearest" if n < 64 else "antialiased")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    accuracy = float(part["accuracy"].iloc[0])
+    axes.set_title(f"{accuracy:.1f} %", fontsize=6.5, pad=2, loc="center", color=QUIET)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=accuracy_colour(accuracy), linewidth=1.6)
