@@ -1,4 +1,4 @@
-"""The command line: `naswot score`, `naswot describe`, `naswot proxies` and `naswot info`."""
+"""The command line: `naswot score`, `naswot describe`, `naswot plan`, `naswot proxies` and `naswot info`."""
 
 from __future__ import annotations
 
@@ -157,6 +157,29 @@ def _option(text: str) -> tuple[str, object]:
     if not equals:
         raise NaswotError(f"--network {text} has no value. Write it as KEY=VALUE, such as stem_channels=128.")
     return key, int(value) if value.isdecimal() else value
+
+
+@app.command()
+def plan(
+    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="The config files, merged in this order.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the config: scale=small, scoring.shard_size=100."),
+    ] = None,
+    timings: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER", help="The results folder of an earlier run to estimate from, besides its own."),
+    ] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores to run on, for the least wall time.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="A file or target rule, such as icml2021_table2a (default: everything).")
+    ] = None,
+) -> None:
+    """Print what Snakemake would run for a config, and about how long, from the timings of earlier runs."""
+    from naswot_ext.plan import make_plan
+
+    made = make_plan(configs, settings=settings or [], timings=timings or [], cores=cores, targets=target or [])
+    print(*made.report(cores), sep="\n")
 
 
 @app.command()
