@@ -1,5 +1,7 @@
 # The table of contents: ground truth and batches, scores, searches, and what people look at.
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -18,10 +20,18 @@ include: "workflow/rules/benchmarks.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/searches.smk"
 include: "workflow/rules/comparisons.smk"
+
+
+if "papers" in config:
+
+    include: "workflow/rules/papers.smk"
+
+
 include: "workflow/rules/results.smk"
 
 
-report: "workflow/report/workflow.rst"
+# The report's landing page, another one where workflow/scripts/report.py has written it for this run.
+report: os.environ.get("NASWOT_LANDING", "workflow/report/workflow.rst")
 
 
 rule all:

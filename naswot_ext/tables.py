@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from naswot_ext.config import NETWORK_SEARCHES, method_key
+from naswot_ext.config import NETWORK_SEARCHES, method_key, method_of
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.files import atomic_path
 from naswot_ext.statistics import MEASURES, TOP, correlate, pair
@@ -312,14 +312,6 @@ def quoted_rows(
                 place = {"space": space, "scored_on": scored_on, "algorithm": method, "dataset": dataset}
                 rows.append(place | quoted | {"split": split, "runs": 0})
     return pd.DataFrame(rows, columns=SEARCH_COLUMNS)
-
-
-def method_of(algorithm: str, proxy: str | None) -> str | None:
-    """What the papers call a search, or None: they have NASWOT by the score of 2021, and by that of 2020."""
-    algorithm = algorithm.removesuffix("_live")
-    if proxy in (None, "naswot"):
-        return algorithm
-    return "NASWOT-Jacobian" if (algorithm, proxy) == ("naswot", "jacobian") else None
 
 
 def accuracy_columns(table: pd.DataFrame) -> list[tuple[str, str]]:

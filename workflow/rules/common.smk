@@ -251,8 +251,10 @@ def all_runs(wildcards):
 
 
 def images_to_search_with(wildcards):
-    """The images of a search that builds networks, a file a seed: as many as it asks for, or those that were scored."""
-    size = SEARCHES[wildcards.algorithm].get("images", config["batch_size"])
+    """The images of a search that builds networks, a file a seed: as many as it asks for, or as its proxy is scored on."""
+    search = SEARCHES[wildcards.algorithm]
+    scored = config["batch_sizes"].get(search.get("proxy"), config["batch_size"])
+    size = search.get("images", scored)
     return expand(BATCH, dataset=wildcards.dataset, size=size, seed=SEEDS)
 
 

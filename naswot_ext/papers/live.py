@@ -1,0 +1,33 @@
+"""The seconds of searches that scored their networks while they searched, on the machine that ran them.
+
+A search that looks scores up costs what scoring its networks took when the scores were made, in other processes. The
+papers time the search as a whole (ICML 2021, figure 7; arXiv 2006.04647v1, figure 6); so does `naswot_live`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from naswot_ext.config import method_key, method_of
+
+
+def with_live_seconds(
+    cells: pd.DataFrame, live: Sequence[tuple[pd.DataFrame, Mapping[str, Any]]]
+) -> tuple[pd.DataFrame, str]:
+    """Cells of a table of searches with the seconds of `live`, where the method and N are the same; and a note.
+
+    `live` are search tables (one row a run, with `seconds`) and how each was made.
+    """
+    cells, timed = cells.copy(), []
+    for table, made_by in live:
+        method = made_by.get("published") or method_of(made_by["algorithm"], made_by.get("proxy"))
+        of_method = cells["method"].map(method_key) == method_key(method or "")
+        same = of_method & (cells["n_samples"] == made_by["n_samples"]) & cells["measured"].notna()
+        if same.any():
+            cells.loc[same, "seconds"] = table["seconds"].mean()
+            timed.append(f"N = {made_by['n_samples']} ({len(table)} runs)")
+    note = f"training-free seconds: the whole search, on this machine, {', '.join(timed)}" if timed else ""
+    return cells, note

@@ -1,0 +1,983 @@
+# Every table and figure of the two papers, one target each (icml2021_table2a, arxiv2020_figure1, ...), and the summary
+# that counts what was reproduced. What is not at hand is left out of them, and the cells that need it say why.
+
+import csv
+import importlib.util
+
+from naswot_ext.experiments import library_names
+from naswot_ext.papers.items import ITEMS, PAPERS, SOURCES, official
+
+# Searches that pay for trainings, so that their ground truth must know those.
+TRAINING_SEARCHES = ("area", "bohb", "rea", "reinforce", "rs")
+ITEM = {(item.paper, item.name): item for item in ITEMS}
+# Those with published numbers or claims to stand beside.
+WITH_CELLS = ["icml2021/figure3", "arxiv2020/figure5"]
+OF_KIND = {
+    kind: one_of([f"{item.paper}/{item.name}" for item in ITEMS if item.kind == kind])
+    for kind in {item.kind for item in ITEMS}
+}
+ABLATION = "<results>/ablations/{space}/{dataset}/{proxy}/{kind}.parquet"
+TRAINING = "<results>/trainings/{space}/{dataset}/network-{k}.parquet"
+KERNELS = "<results>/kernels/{space}/{dataset}.parquet"
+MAPS = "<results>/jacobian_correlations/{space}/{dataset}.parquet"
+LIBRARY = "<results>/library/{dataset}/{network}.parquet"
+CLAIMED = "<results>/claims/{space}/{dataset}/{proxy}/seed-{seed}.parquet"
+FIGURE = "<results>/{paper_item}.{form}"
+# Which accuracy chooses networks and colours them; of a table that has it not, its first.
+CHOSEN_BY = {
+    "kernels": ("cifar10", "valid"),
+    "histograms": ("cifar10", "valid"),
+    "training": ("cifar10", "valid"),
+}
+ABLATION_KINDS = {
+    "icml2021": ["minibatch", "gaussian", "initialisation", "batch_size"],
+    "arxiv2020": ["minibatch", "initialisation", "gaussian"],
+}
+ABLATION_OPTIONS = {"icml2021": "ablation", "arxiv2020": "ablation_2020"}
+
+
+def why_not(space, dataset):
+    """Why a space cannot be scored on a data set here, and which file would change that; empty where it can."""
+    absent = config.get("absent", {})
+    if space not in SPACES:
+        reason = absent.get("spaces", {}).get(space, "the config does not name it")
+        return f"no ground truth of {space}: {reason}"
+    if dataset not in config["spaces"][space].get("datasets", DATASETS):
+        reason = absent.get("datasets", {}).get(
+            dataset, "the config does not name them"
+        )
+        return f"no images of {dataset}: {reason}"
+    return ""
+
+
+def there(item):
+    """The panels of a table or figure that can be made here."""
+    return [panel for panel in item.panels if not why_not(*panel)]
+
+
+def missing_panels(item):
+    """[space, data set, reason] of those that cannot."""
+    return [[*panel, why_not(*panel)] for panel in item.panels if why_not(*panel)]
+
+
+def item_of(wildcards):
+    """The table or figure that a rule's wildcards mean."""
+    return ITEM[tuple(wildcards.paper_item.split("/"))]
+
+
+def panel_files(pattern, item, **wildcards):
+    """The files of a pattern for each panel that can be made, in order."""
+    return [
+        file
+        for space, dataset in there(item)
+        for file in expand(pattern, space=space, dataset=dataset, **wildcards)
+    ]
+
+
+def published_methods(item):
+    """(method, N or None, seconds) of each row of a published table, in its order."""
+    with open(PUBLISHED, newline="", encoding="utf-8") as file:
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if row["source"] == SOURCES[item.paper] and row["table"] == item.name
+        ]
+    found = [
+        (r["method"], int(r["n_samples"]) if r["n_samples"] else None) for r in rows
+    ]
+    return list(dict.fromkeys(found))
+
+
+def official_file(space):
+    """Where the official ground truth of a space would be."""
+    name = official(space)
+    return Path(config["downloads"], name, DOWNLOADS[name]["files"][0]["name"])
+
+
+def has_trainings(space, epochs):
+    """Whether the ground truth of a space knows trainings of a length, with what they cost."""
+    benchmark = config["spaces"][space]["benchmark"]
+    if benchmark["source"] != "table":
+        return benchmark["source"] not in ("analog-nasbench", "nds")
+    return any(
+        accuracy["epochs"] == epochs and {"valid", "train_seconds"} <= accuracy.keys()
+        for accuracy in benchmark["accuracy"]
+    )
+
+
+def why_not_searched(label, space):
+    """Why a search cannot be made in a space here; empty where it can."""
+    search = SEARCHES[label]
+    scored, n_samples = config["spaces"][space]["architectures"], search.get(
+        "n_samples", 1
+    )
+    if search["algorithm"] in TRAINING_SEARCHES and not has_trainings(
+        space, search["epochs"]
+    ):
+        return (
+            f"the ground truth of {space} has no trainings of {search['epochs']} epochs with their seconds: "
+            f"{official_file(space)} has them"
+        )
+    if scored != "all" and n_samples > scored:
+        return f"N = {n_samples}, but {scored} architectures are scored at this scale"
+    return ""
+
+
+def searches_of_table(item):
+    """{(method, N): label} of the searches that stand beside the rows of a published table."""
+    space = item.panels[0][0]
+    found = {}
+    for label in LOOKING_UP:
+        search = SEARCHES[label]
+        variant = search.get("variant")
+        method = BESIDE.get(label)
+        if method is None and variant is None:
+            method = configuration.method_of(search["algorithm"], search.get("proxy"))
+        # A variant named after a space is for that space alone, and before others there.
+        if method is None or (
+            variant in configuration.SPACES.names() and variant != space
+        ):
+            continue
+        n_samples = (
+            search.get("n_samples")
+            if search["algorithm"] in ("naswot", "optimal")
+            else None
+        )
+        key = (configuration.method_key(method), n_samples)
+        if key not in found or variant == space:
+            found[key] = label
+    wanted = {
+        (configuration.method_key(method), n) for method, n in published_methods(item)
+    }
+    return {key: label for key, label in found.items() if key in wanted}
+
+
+def table_searches(wildcards):
+    """The search tables that a published table is made of."""
+    item = item_of(wildcards)
+    return [
+        SEARCH.format(space=space, dataset=dataset, algorithm=label)
+        for space, dataset in there(item)
+        for label in searches_of_table(item).values()
+        if not why_not_searched(label, space)
+    ]
+
+
+def missing_searches(item):
+    """[method or None, N or None, data set or None, reason] of what a published table lacks here."""
+    lacking = [
+        [None, None, dataset, why_not(space, dataset)]
+        for space, dataset in item.panels
+        if why_not(space, dataset)
+    ]
+    if len(item.panels) == 1:  # what is searched on one data set is reported on all
+        lacking = [[None, None, None, reason] for *_, reason in lacking]
+    for (method, n_samples), label in searches_of_table(item).items():
+        for space, _ in there(item)[:1]:
+            if why_not_searched(label, space):
+                lacking.append(
+                    [method, n_samples, None, why_not_searched(label, space)]
+                )
+    return lacking
+
+
+def beside(files):
+    """{search table: the published method that it names}."""
+    return {file: BESIDE.get(Path(file).stem) for file in files}
+
+
+def choose(kind, space, **options):
+    """How a measurement chooses its networks among those with ground truth; CIFAR-10 where a table says nothing else."""
+    dataset, split = CHOSEN_BY.get(kind, ("cifar10", "test"))
+    benchmark = config["spaces"][space]["benchmark"]
+    if benchmark["source"] == "table":
+        known = [
+            (a["dataset"], s)
+            for a in benchmark["accuracy"]
+            for s in ("valid", "test")
+            if s in a
+        ]
+        if (dataset, split) not in known:
+            dataset, split = next((k for k in known if k[0] == dataset), known[0])
+    elif benchmark["source"] in ("nds", "analog-nasbench"):
+        split = "test"
+    return {"dataset": dataset, "split": split, "seed": 0, **options}
+
+
+def bands(kind, space):
+    """Networks of each band of accuracy, as the papers cut NAS-Bench-201."""
+    each = config["papers"][kind]["networks"]
+    return choose(kind, space, by="bands", cuts=[60, 70, 80, 90], each=each)
+
+
+def ablation_options(w):
+    """Of the paper whose score it is."""
+    which = "ablation" if w.proxy == "naswot" else "ablation_2020"
+    options = config["papers"][which]
+    chosen = {
+        "by": "percentile" if w.proxy == "naswot" else "random",
+        "dataset": w.dataset,
+        "split": "test",
+        "count": options["networks"],
+    }
+    size = config["batch_sizes"].get(w.proxy, config["batch_size"])
+    more = {"batch_sizes": options["batch_sizes"]} if w.kind == "batch_size" else {}
+    return {
+        "choose": {**choose("ablation", w.space), **chosen},
+        "options": {
+            "samples": options["samples"],
+            "batch_size": size,
+            "seed": 0,
+            **more,
+        },
+    }
+
+
+def ablation_images(w):
+    """One large batch that the mini-batches of all samples are parts of."""
+    options = ablation_options(w)["options"]
+    sizes = [options["batch_size"], *options.get("batch_sizes", [])]
+    size = (
+        max(options["samples"] * options["batch_size"], *sizes)
+        if w.kind in ("minibatch", "batch_size")
+        else sizes[0]
+    )
+    return BATCH.format(dataset=w.dataset, size=size, seed=SEEDS[0])
+
+
+def image_size_of(proxy):
+    """How many images a proxy is scored on."""
+    return config["batch_sizes"].get(proxy, config["batch_size"])
+
+
+def why_no_library(dataset):
+    """Why no network of pytorchcv can be scored here; empty where they can."""
+    if importlib.util.find_spec("pytorchcv") is None:
+        return "the package pytorchcv is not installed: pip install pytorchcv"
+    absent = config.get("absent", {}).get("datasets", {})
+    return (
+        ""
+        if dataset in DATASETS
+        else f"no images of {dataset}: {absent.get(dataset, 'the config does not name them')}"
+    )
+
+
+def library_scores(wildcards):
+    """The scores of the networks of pytorchcv."""
+    ((_, dataset),) = item_of(wildcards).panels
+    if why_no_library(dataset):
+        return []
+    wanted = config["papers"]["library"]["networks"]
+    return expand(LIBRARY, dataset=dataset, network=library_names.chosen(wanted))
+
+
+def table_beside(wildcards):
+    """The table whose searches a figure shows over their time."""
+    (table,) = [
+        item
+        for item in ITEMS
+        if item.kind == "searches"
+        and item.panels == item_of(wildcards).panels
+        and item.proxies == item_of(wildcards).proxies
+    ]
+    return f"<results>/{table.paper}/{table.name}.csv"
+
+
+def live_searches(wildcards):
+    """Searches that build their networks while they search, whose seconds are this machine's."""
+    item = item_of(wildcards)
+    return [
+        SEARCH.format(space=space, dataset=dataset, algorithm=label)
+        for label in WITH_NETWORKS
+        if SEARCHES[label]["algorithm"] == "naswot_live"
+        and SEARCHES[label]["proxy"] in item.proxies
+        for space, dataset in there(item)
+        if not why_not_searched(label, space)
+    ]
+
+
+def run_facts():
+    """What the first page of the report says was run."""
+    return {
+        "scale": config["scale"],
+        "spaces": {
+            space: {
+                "architectures": options["architectures"],
+                "benchmark": options["benchmark"]["source"],
+                "datasets": options.get("datasets", DATASETS),
+            }
+            for space, options in config["spaces"].items()
+        },
+        "datasets": {
+            name: options["source"] for name, options in config["datasets"].items()
+        },
+        "runs": config["searches"]["runs"],
+        "seeds": SEEDS,
+        "batch_size": config["batch_size"],
+        "batch_sizes": config["batch_sizes"],
+        "absent": config.get("absent", {}),
+    }
+
+
+def scale_note():
+    """What a caption says of how much was made."""
+    return "" if config["scale"] == "full" else f"scale {config['scale']}"
+
+
+def paper_of(wildcards):
+    """The category of a table or figure in the report."""
+    return PAPERS[item_of(wildcards).paper]
+
+
+def item_labels(wildcards, form):
+    """What a table or figure is told from the others of its paper by, in the report."""
+    item = item_of(wildcards)
+    return {"item": item.name, "shows": item.title, "form": form}
+
+
+wildcard_constraints:
+    paper_item=one_of([f"{item.paper}/{item.name}" for item in ITEMS]),
+    kind=one_of(["minibatch", "gaussian", "initialisation", "batch_size"]),
+    k=r"\d+",
+
+
+rule ablation:
+    input:
+        unpack(listing),
+        truth=TRUTH,
+        images=ablation_images,
+    output:
+        ABLATION,
+    log:
+        "<results>/logs/ablations/{space}/{dataset}/{proxy}/{kind}.log",
+    benchmark:
+        "<results>/timings/ablations/{space}/{dataset}/{proxy}/{kind}.tsv"
+    threads: 1
+    resources:
+        gpu=gpus_per_job(),
+    params:
+        network=lambda w: config["spaces"][w.space]["network"],
+        proxy=lambda w: DEFINED[w.proxy],
+        choose=lambda w: ablation_options(w)["choose"],
+        options=lambda w: ablation_options(w)["options"],
+        device=lambda w: device_kind(),
+        versions=versions(),
+        code=lambda w: fingerprint(
+            "naswot_ext.experiments.ablation",
+            "naswot_ext.experiments.choose",
+            *proxy_names.module_of([DEFINED[w.proxy]]),
+            configuration.SPACES.module(w.space),
+        ),
+    script:
+        "../scripts/ablation.py"
+
+
+rule training:
+    input:
+        unpack(listing),
+        truth=TRUTH,
+        images=lambda w: BATCH.format(
+            dataset=w.dataset,
+            size=config["papers"]["training"]["images"] + config["batch_size"],
+            seed=SEEDS[0],
+        ),
+    output:
+        TRAINING,
+    log:
+        "<results>/logs/trainings/{space}/{dataset}/network-{k}.log",
+    benchmark:
+        "<results>/timings/trainings/{space}/{dataset}/network-{k}.tsv"
+    threads: 1
+    resources:
+        gpu=gpus_per_job(),
+    params:
+        network=lambda w: config["spaces"][w.space]["network"],
+        proxy="naswot",
+        choose=lambda w: choose("training", w.space, by="above", threshold=90.0),
+        options={
+            "seed": 0,
+            "held_out": config["batch_size"],
+            **{
+                key: config["papers"]["training"][key]
+                for key in ("epochs", "batch_size")
+            },
+        },
+        device=lambda w: device_kind(),
+        versions=versions(),
+        code=lambda w: fingerprint(
+            "naswot_ext.experiments.training",
+            "naswot_ext.experiments.choose",
+            *proxy_names.module_of(["naswot"]),
+            configuration.SPACES.module(w.space),
+        ),
+    script:
+        "../scripts/training.py"
+
+
+rule kernels:
+    input:
+        unpack(listing),
+        truth=TRUTH,
+        images=BATCH.replace("{size}", str(config["batch_size"])).replace(
+            "{seed}", str(SEEDS[0])
+        ),
+    output:
+        KERNELS,
+    log:
+        "<results>/logs/kernels/{space}/{dataset}.log",
+    benchmark:
+        "<results>/timings/kernels/{space}/{dataset}.tsv"
+    threads: 1
+    resources:
+        gpu=gpus_per_job(),
+    params:
+        network=lambda w: config["spaces"][w.space]["network"],
+        choose=lambda w: bands("kernels", w.space),
+        options={"seed": 0},
+        device=lambda w: device_kind(),
+        versions=versions(),
+        code=lambda w: fingerprint(
+            "naswot_ext.experiments.kernels",
+            "naswot_ext.experiments.choose",
+            configuration.SPACES.module(w.space),
+        ),
+    script:
+        "../scripts/kernels.py"
+
+
+rule jacobian_correlations:
+    input:
+        unpack(listing),
+        truth=TRUTH,
+        images=BATCH.replace("{size}", str(image_size_of("jacobian"))).replace(
+            "{seed}", str(SEEDS[0])
+        ),
+    output:
+        MAPS,
+    log:
+        "<results>/logs/jacobian_correlations/{space}/{dataset}.log",
+    benchmark:
+        "<results>/timings/jacobian_correlations/{space}/{dataset}.tsv"
+    threads: 1
+    resources:
+        gpu=gpus_per_job(),
+    params:
+        network=lambda w: config["spaces"][w.space]["network"],
+        choose=lambda w: bands("histograms", w.space),
+        options={"seed": 0},
+        device=lambda w: device_kind(),
+        versions=versions(),
+        code=lambda w: fingerprint(
+            "naswot_ext.experiments.jacobian_correlations",
+            "naswot_ext.experiments.choose",
+            configuration.SPACES.module(w.space),
+        ),
+    script:
+        "../scripts/jacobian_correlations.py"
+
+
+rule library:
+    input:
+        images=BATCH.replace("{size}", str(image_size_of("jacobian"))).replace(
+            "{seed}", str(SEEDS[0])
+        ),
+    output:
+        LIBRARY,
+    log:
+        "<results>/logs/library/{dataset}/{network}.log",
+    benchmark:
+        "<results>/timings/library/{dataset}/{network}.tsv"
+    threads: 1
+    resources:
+        gpu=gpus_per_job(),
+    params:
+        proxy="jacobian",
+        options={
+            "seed": 0,
+            "initialisations": config["papers"]["library"]["initialisations"],
+        },
+        device=lambda w: device_kind(),
+        versions=versions(),
+        code=fingerprint(
+            "naswot_ext.experiments.library", *proxy_names.module_of(["jacobian"])
+        ),
+    script:
+        "../scripts/library.py"
+
+
+# The one network that the claim of 2020 is about, which a sample of the space need not hold.
+rule claimed_score:
+    input:
+        unpack(listing),
+        truth=TRUTH,
+        batch=lambda w: BATCH.format(
+            dataset=w.dataset, size=image_size_of(w.proxy), seed=w.seed
+        ),
+    output:
+        CLAIMED,
+    log:
+        "<results>/logs/claims/{space}/{dataset}/{proxy}/seed-{seed}.log",
+    benchmark:
+        "<results>/timings/claims/{space}/{dataset}/{proxy}/seed-{seed}.tsv"
+    threads: 1
+    resources:
+        gpu=gpus_per_job(),
+    params:
+        proxy=lambda w: DEFINED[w.proxy],
+        network=lambda w: config["spaces"][w.space]["network"],
+        precision=config["scoring"]["precision"],
+        device=lambda w: device_kind(),
+        versions=versions(),
+        code=lambda w: fingerprint(
+            "naswot_ext.papers.claims",
+            "naswot_ext.scoring",
+            *proxy_names.module_of([DEFINED[w.proxy]]),
+            configuration.SPACES.module(w.space),
+        ),
+    script:
+        "../scripts/claimed_score.py"
+
+
+rule paper_searches:
+    input:
+        published=PUBLISHED,
+        searches=table_searches,
+    output:
+        csv=report(
+            "<results>/{paper_item}.csv",
+            caption="../report/paper_table.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "CSV"),
+        ),
+        md="<results>/{paper_item}.md",
+        tex="<results>/{paper_item}.tex",
+        html=report(
+            "<results>/{paper_item}.html",
+            caption="../report/paper_table.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "to read"),
+        ),
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["searches"],
+    threads: 1
+    params:
+        order=lambda w, input: " ".join(input.searches),  # Snakemake compares inputs as a set
+        beside=lambda w, input: beside(input.searches),
+        missing=lambda w: missing_searches(item_of(w)),
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.search_cells",
+            "naswot_ext.papers.layout",
+        ),
+    script:
+        "../scripts/paper_searches.py"
+
+
+rule paper_scatter:
+    input:
+        published=PUBLISHED,
+        truth=lambda w: [TRUTH.format(space=space) for space, _ in there(item_of(w))],
+        scores=lambda w: panel_files(
+            SCORES, item_of(w), proxy=item_of(w).proxies, seed=SEEDS
+        ),
+        correlations=lambda w: panel_files(
+            CORRELATIONS, item_of(w), proxy=item_of(w).proxies
+        ),
+    output:
+        pdf="<results>/{paper_item}.pdf",
+        png=report(
+            "<results>/{paper_item}.png",
+            caption="../report/paper_figure.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "figure"),
+        ),
+        csv="<results>/{paper_item}.csv",
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["scatter"],
+    threads: 1
+    params:
+        panels=lambda w: [list(panel) for panel in item_of(w).panels],
+        missing=lambda w: missing_panels(item_of(w)),
+        heading=lambda w: item_of(w).title,
+        figures=config["figures"],
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.figures.output",
+            "naswot_ext.papers.figures.scatter",
+        ),
+    script:
+        "../scripts/paper_scatter.py"
+
+
+rule paper_bars:
+    input:
+        lambda w: panel_files(CORRELATIONS, item_of(w), proxy=item_of(w).proxies),
+    output:
+        pdf="<results>/{paper_item}.pdf",
+        png=report(
+            "<results>/{paper_item}.png",
+            caption="../report/paper_figure.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "figure"),
+        ),
+        csv="<results>/{paper_item}.csv",
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["bars"],
+    threads: 1
+    params:
+        order=lambda w, input: " ".join(input),  # Snakemake compares inputs as a set
+        missing=lambda w: missing_panels(item_of(w)),
+        spaces=lambda w: [space for space, _ in item_of(w).panels],
+        proxies=lambda w: list(item_of(w).proxies),
+        figures=config["figures"],
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.figures.output",
+            "naswot_ext.papers.figures.bars",
+        ),
+    script:
+        "../scripts/paper_bars.py"
+
+
+rule paper_kernels:
+    input:
+        lambda w: panel_files(KERNELS, item_of(w)),
+    output:
+        pdf="<results>/{paper_item}.pdf",
+        png=report(
+            "<results>/{paper_item}.png",
+            caption="../report/paper_figure.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "figure"),
+        ),
+        csv="<results>/{paper_item}.csv",
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["kernels"],
+    threads: 1
+    params:
+        missing=lambda w: missing_panels(item_of(w)),
+        spaces=lambda w: [space for space, _ in item_of(w).panels],
+        there=lambda w: [space for space, _ in there(item_of(w))],
+        figures=config["figures"],
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.figures.output",
+            "naswot_ext.papers.figures.kernels",
+        ),
+    script:
+        "../scripts/paper_kernels.py"
+
+
+rule paper_histograms:
+    input:
+        lambda w: panel_files(MAPS, item_of(w)),
+    output:
+        pdf="<results>/{paper_item}.pdf",
+        png=report(
+            "<results>/{paper_item}.png",
+            caption="../report/paper_figure.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "figure"),
+        ),
+        csv="<results>/{paper_item}.csv",
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["histograms"],
+    threads: 1
+    params:
+        missing=lambda w: missing_panels(item_of(w)),
+        heading=lambda w: item_of(w).title,
+        figures=config["figures"],
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.figures.output",
+            "naswot_ext.papers.figures.histograms",
+        ),
+    script:
+        "../scripts/paper_histograms.py"
+
+
+rule paper_ablation:
+    input:
+        lambda w: panel_files(
+            ABLATION,
+            item_of(w),
+            proxy=item_of(w).proxies,
+            kind=ABLATION_KINDS[item_of(w).paper],
+        ),
+    output:
+        pdf="<results>/{paper_item}.pdf",
+        png=report(
+            "<results>/{paper_item}.png",
+            caption="../report/paper_figure.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "figure"),
+        ),
+        csv="<results>/{paper_item}.csv",
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["ablation"],
+    threads: 1
+    params:
+        missing=lambda w: missing_panels(item_of(w)),
+        heading=lambda w: item_of(w).title,
+        kinds=lambda w: ABLATION_KINDS[item_of(w).paper],
+        figures=config["figures"],
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.figures.output",
+            "naswot_ext.papers.figures.ablation",
+        ),
+    script:
+        "../scripts/paper_ablation.py"
+
+
+rule paper_training:
+    input:
+        lambda w: panel_files(
+            TRAINING, item_of(w), k=range(config["papers"]["training"]["networks"])
+        ),
+    output:
+        pdf="<results>/{paper_item}.pdf",
+        png=report(
+            "<results>/{paper_item}.png",
+            caption="../report/paper_figure.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "figure"),
+        ),
+        csv="<results>/{paper_item}.csv",
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["training"],
+    threads: 1
+    params:
+        missing=lambda w: missing_panels(item_of(w)),
+        heading=lambda w: item_of(w).title,
+        figures=config["figures"],
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.figures.output",
+            "naswot_ext.papers.figures.training",
+        ),
+    script:
+        "../scripts/paper_training.py"
+
+
+rule paper_time:
+    input:
+        cells=table_beside,
+        live=live_searches,
+    output:
+        pdf="<results>/{paper_item}.pdf",
+        png=report(
+            "<results>/{paper_item}.png",
+            caption="../report/paper_figure.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "figure"),
+        ),
+        csv="<results>/{paper_item}.csv",
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["time"],
+    threads: 1
+    params:
+        figures=config["figures"],
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.figures.output",
+            "naswot_ext.papers.figures.time",
+            "naswot_ext.papers.live",
+        ),
+    script:
+        "../scripts/paper_time.py"
+
+
+rule paper_library:
+    input:
+        library_scores,
+    output:
+        pdf="<results>/{paper_item}.pdf",
+        png=report(
+            "<results>/{paper_item}.png",
+            caption="../report/paper_figure.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "figure"),
+        ),
+        csv="<results>/{paper_item}.csv",
+        cells="<results>/{paper_item}_cells.csv",
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["library"],
+    threads: 1
+    params:
+        missing=lambda w: why_no_library(item_of(w).panels[0][1]),
+        heading=lambda w: item_of(w).title,
+        figures=config["figures"],
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.claims",
+            "naswot_ext.papers.figures.output",
+            "naswot_ext.papers.figures.library",
+        ),
+    script:
+        "../scripts/paper_library.py"
+
+
+rule paper_claim:
+    input:
+        truth=lambda w: [TRUTH.format(space=space) for space, _ in there(item_of(w))],
+        scores=lambda w: panel_files(
+            SCORES, item_of(w), proxy=item_of(w).proxies, seed=SEEDS[0]
+        ),
+        claimed=lambda w: panel_files(
+            CLAIMED, item_of(w), proxy=item_of(w).proxies, seed=SEEDS[0]
+        ),
+    output:
+        csv=report(
+            "<results>/{paper_item}.csv",
+            caption="../report/paper_table.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "CSV"),
+        ),
+        md="<results>/{paper_item}.md",
+        tex="<results>/{paper_item}.tex",
+        html=report(
+            "<results>/{paper_item}.html",
+            caption="../report/paper_table.rst",
+            category=paper_of,
+            labels=lambda w: item_labels(w, "to read"),
+        ),
+    log:
+        "<results>/logs/{paper_item}.log",
+    benchmark:
+        "<results>/timings/{paper_item}.tsv"
+    wildcard_constraints:
+        paper_item=OF_KIND["claim"],
+    threads: 1
+    params:
+        missing=lambda w: missing_panels(item_of(w)),
+        note=scale_note(),
+        code=fingerprint(
+            "naswot_ext.provenance",
+            "naswot_ext.papers.claims",
+            "naswot_ext.papers.layout",
+        ),
+    script:
+        "../scripts/paper_claim.py"
+
+
+# The published taus beside those of figure 3's panels.
+rule paper_tau_cells:
+    input:
+        published=PUBLISHED,
+        correlations=lambda w: panel_files(
+            CORRELATIONS, item_of(w), proxy=item_of(w).proxies
+        ),
+    output:
+        "<results>/{paper_item}_cells.csv",
+    log:
+        "<results>/logs/{paper_item}_cells.log",
+    benchmark:
+        "<results>/timings/{paper_item}_cells.tsv"
+    wildcard_constraints:
+        paper_item="icml2021/figure3",
+    threads: 1
+    params:
+        order=lambda w, input: " ".join(input.correlations),  # Snakemake compares inputs as a set
+        missing=lambda w: missing_panels(item_of(w)),
+        confidence=config["statistics"]["confidence"],
+        code=fingerprint("naswot_ext.papers.tau_cells", "naswot_ext.provenance"),
+    script:
+        "../scripts/paper_tau_cells.py"
+
+
+CELLS = [
+    f"<results>/{item.paper}/{item.name}.csv"
+    for item in ITEMS
+    if item.kind in ("searches", "claim")
+] + [f"<results>/{name}_cells.csv" for name in WITH_CELLS]
+
+
+rule paper_summary:
+    input:
+        cells=CELLS,
+    output:
+        csv="<results>/summary.csv",
+        md="<results>/summary.md",
+        rst="<results>/summary.rst",
+    log:
+        "<results>/logs/summary.log",
+    benchmark:
+        "<results>/timings/summary.tsv"
+    threads: 1
+    params:
+        note=scale_note(),
+        facts=run_facts(),
+        code=fingerprint("naswot_ext.papers.story", "naswot_ext.papers.summary"),
+    script:
+        "../scripts/paper_summary.py"
+
+
+def item_files(item):
+    """All that is made of a table or figure."""
+    path = f"<results>/{item.paper}/{item.name}"
+    forms = (
+        ("csv", "md", "tex", "html")
+        if item.kind in ("searches", "claim")
+        else ("pdf", "png", "csv")
+    )
+    files = [f"{path}.{form}" for form in forms]
+    return files + [f"{path}_cells.csv"] * (f"{item.paper}/{item.name}" in WITH_CELLS)
+
+
+for item in ITEMS:
+
+    rule:
+        name:
+            item.target
+        input:
+            item_files(item),
+
+
+TABLES = expand("<results>/summary.{form}", form=("csv", "md", "rst"))
+FIGURES = [file for item in ITEMS for file in item_files(item)]

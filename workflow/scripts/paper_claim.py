@@ -1,0 +1,18 @@
+"""Set the ranks of the smallest accurate network beside the published ones."""
+
+from _common import reporting
+
+with reporting(snakemake):
+    import pandas as pd
+
+    from naswot_ext.papers.claims import rank_claim
+    from naswot_ext.papers.layout import write_table
+    from naswot_ext.provenance import read_table
+
+    if snakemake.params.missing:
+        cells = rank_claim.missing(snakemake.params.missing[0][-1])
+    else:
+        tables = [read_table(file) for file in (*snakemake.input.scores, *snakemake.input.claimed)]
+        scores = pd.concat(tables).drop_duplicates("arch_index")
+        cells = rank_claim(scores, read_table(snakemake.input.truth[0]))
+    write_table(cells, snakemake.output, note=snakemake.params.note)

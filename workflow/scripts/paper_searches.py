@@ -1,0 +1,18 @@
+"""Make one of the papers' tables of searches, measured beside published."""
+
+from _common import reporting
+
+with reporting(snakemake):
+    import pandas as pd
+
+    from naswot_ext.papers.layout import write_table
+    from naswot_ext.papers.search_cells import search_cells
+    from naswot_ext.provenance import read_provenance, read_table
+
+    searches = [
+        (read_table(file), {**read_provenance(file), "published": snakemake.params.beside[file]})
+        for file in snakemake.input.searches
+    ]
+    item = tuple(snakemake.wildcards.paper_item.split("/"))
+    cells = search_cells(item, searches, pd.read_csv(snakemake.input.published), snakemake.params.missing)
+    write_table(cells, snakemake.output, note=snakemake.params.note)

@@ -1,0 +1,17 @@
+"""Set the taus of a figure's panels beside the published ones."""
+
+from _common import reporting
+
+with reporting(snakemake):
+    import pandas as pd
+
+    from naswot_ext.papers.cells import write_cells
+    from naswot_ext.papers.tau_cells import tau_cells
+    from naswot_ext.provenance import read_table
+
+    rows = pd.concat([read_table(file) for file in snakemake.input.correlations])
+    missing = {(space, dataset): reason for space, dataset, reason in snakemake.params.missing}
+    published = pd.read_csv(snakemake.input.published)
+    write_cells(
+        tau_cells(rows, published, missing, confidence=snakemake.params.confidence), snakemake.output[0]
+    )
