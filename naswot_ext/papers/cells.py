@@ -166,15 +166,26 @@ def _known(value: float | None) -> float | None:
 
 
 def frame(cells: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Cells as a table with `COLUMNS`; a whole number beside an empty cell stays whole."""
-    table = pd.DataFrame(list(cells), columns=COLUMNS)
-    texts = [column for column in COLUMNS if column not in _FORMATS]
-    # "all" is a number of samples, too.
-    table[[*texts, "n_samples"]] = table[[*texts, "n_samples"]].astype(object)
-    for column in _FORMATS:
-        if column != "n_samples":
+    """Cells as a table with `COLUMNS`: texts, empty where there is none; float64, NaN where there is none.
+
+    Only `n_samples` is what it was, a whole number, "all" or None.
+    """
+    table = pd.DataFrame(list(cells), columns=COLUMNS, dtype=object)
+    for column in COLUMNS:
+        if column == "n_samples":
+            table[column] = pd.Series([_count(value) for value in table[column]], dtype=object)
+        elif column in _FORMATS:
             table[column] = table[column].astype("float64")
+        else:
+            table[column] = table[column].where(table[column].notna(), "").astype(object)
     return table
+
+
+def _count(value: Any) -> int | str | None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    # Beside empty cells, pandas reads whole numbers as floats; beside "all", as text.
+    return int(value) if not isinstance(value, str) or value.isdigit() else value
 
 
 def write_cells(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -190,5 +201,4 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise NaswotError(f"{path} holds no cells: it has no column {', '.join(missing)}. Make it again.")
-    table = table.astype(object).where(table.notna(), None)
     return frame({str(column): value for column, value in row.items()} for row in table.to_dict("records"))

@@ -37,7 +37,7 @@ _SPLITS = {"valid": "validation", "test": "test"}
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{heading}</title><style>
 body {{ font: 14px sans-serif; margin: 1em; }} table {{ border-collapse: collapse; }}
 th, td {{ border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: right; white-space: nowrap; }}
-th {{ background: #eee; }} th.family, th.method {{ text-align: left; }} th.family {{ background: #fff; }}
+th {{ background: #eee; }} th:first-child {{ text-align: left; }} th.family {{ background: #fff; }}
 td small {{ color: #555; display: block; }} p {{ max-width: 60em; }}
 </style><h1>{heading}</h1>
 <table>
@@ -52,8 +52,8 @@ _TEX = r"""% Needs \usepackage{{booktabs}}.
 \centering
 \caption{{{caption}}}
 \scriptsize
-\setlength{{\tabcolsep}}{{4pt}}
-\begin{{tabular}}{{l{columns}}}
+\setlength{{\tabcolsep}}{{3pt}}
+\begin{{tabular}}{{@{{}}l{columns}@{{}}}}
 \toprule
 {head}
 \midrule
@@ -184,7 +184,9 @@ def _markdown(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[_
         lines += [f"## {family}", "", *(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head)))]
         for row in [row for row in rows if row.family == family]:
             texts = [row.seconds, *row.entries]
-            lines.append(f"| {' | '.join([row.method, *('<br>'.join(_two_lines(entry)) for entry in texts)])} |")
+            lines.append(
+                f"| {' | '.join([row.method, *('<br>'.join(filter(None, _two_lines(entry))) for entry in texts)])} |"
+            )
         lines.append("")
     return "\n".join(lines)
 
@@ -194,7 +196,8 @@ def _two_lines(entry: _Entry | None) -> list[str]:
     if entry is None:
         return []
     measured = " ".join(filter(None, (entry.measured, MARKS.get(entry.verdict, ""))))
-    return [measured or MARKS[NOT_MEASURED], f"({entry.published or 'none'})"]
+    published = f"({entry.published})" if entry.published else ""
+    return [measured or (MARKS[NOT_MEASURED] if published else ""), published]
 
 
 def _html(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[_Row], notes: Sequence[str]) -> str:
@@ -250,8 +253,10 @@ def _latex_lines(entry: _Entry | None) -> tuple[str, str]:
     if entry is None:
         return "", ""
     mark = _LATEX_MARKS.get(entry.verdict, "")
-    above = " ".join(filter(None, (_escaped(entry.measured), mark))) or _LATEX_MARKS[NOT_MEASURED]
-    return above, f"({_escaped(entry.published) or 'none'})"
+    above = " ".join(filter(None, (_escaped(entry.measured), mark)))
+    if not entry.published:
+        return above, ""
+    return above or _LATEX_MARKS[NOT_MEASURED], f"({_escaped(entry.published)})"
 
 
 def _escaped(text: str) -> str:
