@@ -64,7 +64,7 @@ rule test_table:
             "<results>/tables/{compared}_tests.html",
             caption="../report/tests.rst",
             category="Tables",
-            labels={"table": "Paired tests of {compared}", "format": "to read"},
+            labels={"table": "Paired tests of {compared}", "format": "A page"},
         ),
     log:
         "<results>/logs/tables/{compared}_tests.log",
@@ -92,8 +92,8 @@ rule proxy_matrix:
         png=report(
             "<results>/figures/proxies.png",
             caption="../report/proxy_matrix.rst",
-            category="Proxies by space",
-            labels={"figure": "rank correlation of every proxy in every space"},
+            category="All spaces",
+            labels={"figure": "Rank correlation of every proxy"},
         ),
     log:
         "<results>/logs/figures/proxies.log",
@@ -120,8 +120,9 @@ rule proxy_bars:
         png=report(
             "<results>/figures/{space}/{dataset}/proxies.png",
             caption="../report/proxy_bars.rst",
-            category="Proxies by space",
-            labels={"figure": "{space}, scored on {dataset}"},
+            category="Scores against accuracy",
+            subcategory="{space}",
+            labels={"score": "all proxies", "images": "{dataset}"},
         ),
     log:
         "<results>/logs/figures/{space}/{dataset}/proxies.log",
@@ -149,7 +150,8 @@ rule search_ranks:
             "<results>/figures/{space}/{dataset}/search_ranks.png",
             caption="../report/search_ranks.rst",
             category="Searches",
-            labels={"space": "{space}", "images": "{dataset}, mean ranks"},
+            subcategory="{space}",
+            labels={"figure": "Mean ranks", "images": "{dataset}"},
         ),
     log:
         "<results>/logs/figures/{space}/{dataset}/search_ranks.log",
@@ -179,7 +181,8 @@ rule search_wins:
             "<results>/figures/{space}/{dataset}/search_wins.png",
             caption="../report/search_wins.rst",
             category="Searches",
-            labels={"space": "{space}", "images": "{dataset}, wins"},
+            subcategory="{space}",
+            labels={"figure": "Who wins", "images": "{dataset}"},
         ),
     log:
         "<results>/logs/figures/{space}/{dataset}/search_wins.log",

@@ -1,4 +1,7 @@
 # What people look at: correlations, tables, figures, and the report that holds them with their captions.
+#
+# Results of one category and subcategory of the report have the same labels. A label after the first that has two
+# values, each with the same of the first, becomes a switch; so there is a subcategory a space, each with all its images.
 
 
 rule correlation:
@@ -35,7 +38,7 @@ rule correlation_table:
             "<results>/tables/correlations.html",
             caption="../report/correlations.rst",
             category="Tables",
-            labels={"table": "Rank correlations", "format": "to read"},
+            labels={"table": "Rank correlations", "format": "A page"},
         ),
     log:
         "<results>/logs/tables/correlations.log",
@@ -66,7 +69,7 @@ rule search_table:
             "<results>/tables/searches.html",
             caption="../report/searches.rst",
             category="Tables",
-            labels={"table": "Searches", "format": "to read"},
+            labels={"table": "Searches", "format": "A page"},
         ),
     log:
         "<results>/logs/tables/searches.log",
@@ -93,7 +96,8 @@ rule score_figure:
             "<results>/figures/{space}/{dataset}/{proxy}.png",
             caption="../report/score_figure.rst",
             category="Scores against accuracy",
-            labels={"space": "{space}", "images": "{dataset}", "score": "{proxy}"},
+            subcategory="{space}",
+            labels={"score": "{proxy}", "images": "{dataset}"},
         ),
     log:
         "<results>/logs/figures/{space}/{dataset}/{proxy}.log",
@@ -119,7 +123,7 @@ rule space_sheet:
             "<results>/figures/spaces/{proxy}.png",
             caption="../report/space_sheet.rst",
             category="All spaces",
-            labels={"score": "{proxy}"},
+            labels={"figure": "{proxy} against accuracy"},
         ),
     log:
         "<results>/logs/figures/spaces/{proxy}.log",
@@ -146,7 +150,8 @@ rule search_figure:
             "<results>/figures/{space}/{dataset}/searches.png",
             caption="../report/search_figure.rst",
             category="Searches",
-            labels={"space": "{space}", "images": "{dataset}"},
+            subcategory="{space}",
+            labels={"figure": "Accuracy found", "images": "{dataset}"},
         ),
     log:
         "<results>/logs/figures/{space}/{dataset}/searches.log",
@@ -180,5 +185,6 @@ rule html_report:
     params:
         config=config,
         snakefile=workflow.main_snakefile,
+        code=fingerprint("naswot_ext.headline"),
     script:
         "../scripts/report.py"
