@@ -1,0 +1,1 @@
+"""Measurements that no table file holds, one file each: ablations, training, kernels, correlations, a library."""
