@@ -28,6 +28,7 @@ if "papers" in config:
 
 
 include: "workflow/rules/results.smk"
+include: "workflow/rules/archive.smk"
 
 
 # The report's landing page, another one where workflow/scripts/report.py has written it for this run.

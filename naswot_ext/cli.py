@@ -211,6 +211,28 @@ def proxies(
 
 
 @app.command()
+def verify(
+    archive: Annotated[str, typer.Argument(help="The .tar.zst file that `snakemake archive` wrote.")],
+    sample: Annotated[
+        int, typer.Option(min=0, help="Architectures of each space and data set that are scored again.")
+    ] = 4,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that make results again.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which architectures are scored again (default: others each time).")
+    ] = None,
+) -> None:
+    """Check an archive: digests, tables and figures' data made again, a sample of scores made again; a line a check."""
+    from naswot_ext.archive.verify import verify
+
+    holds = True
+    for check in verify(archive, sample, jobs, seed):
+        print(check, flush=True)
+        holds &= check.holds is not False
+    if not holds:
+        sys.exit(1)
+
+
+@app.command()
 def info() -> None:
     """Versions, instruction levels, CUDA, and the fingerprint of the compiled sources, as JSON."""
     from naswot_ext import build_info

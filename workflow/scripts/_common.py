@@ -39,13 +39,15 @@ class _Both:
 def reporting(job: Any) -> Iterator[None]:
     """Copy messages and warnings into the job's log; end the job with one line for an error that a user can mend.
 
-    Any other error is a defect: its traceback goes to the log, and one line on the terminal says so.
+    A job that succeeds leaves a record of how its result was made, for the archive. Any other error is a defect: its
+    traceback goes to the log, and one line on the terminal says so.
     """
     both: Any = _Both(sys.stderr, job.log[0])
     logging.basicConfig(stream=both, format="%(message)s", force=True)
     with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):
         try:
             yield
+            _record(job)
         except NaswotError as error:
             both.write(f"Error: {error}\n")
             sys.exit(1)
@@ -53,6 +55,18 @@ def reporting(job: Any) -> Iterator[None]:
             both.write(f"Error: {type(error).__name__}: {error} (a defect; its traceback is in {job.log[0]})\n")
             both.write_log(traceback.format_exc())
             sys.exit(1)
+
+
+def _record(job: Any) -> None:
+    """Leave the job's record, unless an archive is being verified. A result without one is whole all the same."""
+    from naswot_ext.archive.jobs import write_record
+
+    if getattr(job, "replayed", False):
+        return
+    try:
+        write_record(job, Path(sys.modules["__main__"].__file__ or "").stem)
+    except Exception as error:
+        logging.warning("How this result was made was not recorded (%s), so it cannot be archived.", error)
 
 
 def source_options(job: Any) -> dict[str, Any]:

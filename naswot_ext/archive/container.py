@@ -1,0 +1,156 @@
+"""The archive as one file: a tar of sorted members without owners and times, compressed with Zstandard; its manifest.
+
+The same content gives the same bytes. Whoever unpacks it trusts no name in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import zstandard
+
+from naswot_ext.errors import NaswotError, one_line
+from naswot_ext.files import atomic_path
+
+TOP = "naswot"  # the one folder that unpacking makes
+MANIFEST = "MANIFEST.sha256"
+_CHUNK = 1 << 16
+_LEVEL = 10
+
+
+def files_in(folder: Path) -> list[str]:
+    """All files below a folder, as sorted relative paths; raises NaswotError for a link."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise NaswotError(f"{path} is a link, and an archive holds files only. Put the file itself there.")
+        if path.is_file():
+            found.append(path.relative_to(folder).as_posix())
+    return sorted(found)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path) -> None:
+    """Write `MANIFEST.sha256` over all other files of a folder, as `sha256sum -c` reads it."""
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in files_in(folder) if name != MANIFEST]
+    (folder / MANIFEST).write_text("".join(lines))
+
+
+def check_manifest(folder: Path) -> list[str]:
+    """What of a folder is not as its manifest says, a sentence each; none where all is.
+
+    Raises NaswotError where there is no manifest, or one of another format.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise NaswotError(f"The archive has no {MANIFEST}: it is none that `snakemake archive` wrote.")
+    listed = {}
+    for number, line in enumerate((folder / MANIFEST).read_text(errors="replace").splitlines(), 1):
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name:
+            raise NaswotError(f"Line {number} of {MANIFEST} is not a SHA-256 and a file. Fetch the archive again.")
+        listed[name] = digest
+    there = set(files_in(folder)) - {MANIFEST}
+    problems = [f"{name} is missing" for name in sorted(listed.keys() - there)]
+    problems += [f"{name} is not in {MANIFEST}" for name in sorted(there - listed.keys())]
+    for name in sorted(listed.keys() & there):
+        if sha256(folder / name) != listed[name]:
+            problems.append(f"{name} has another SHA-256 than {MANIFEST} says")
+    return problems
+
+
+def compress(folder: Path, archive: str | os.PathLike[str]) -> None:
+    """Write all files of a folder into one `.tar.zst`, at once or not at all."""
+    with atomic_path(archive) as temporary, open(temporary, "wb") as file:
+        # One thread: with several, the bytes would depend on their number.
+        compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+        with compressor.stream_writer(file, closefd=False) as out, tarfile.open(fileobj=out, mode="w|") as tar:
+            for name in files_in(folder):
+                member = tarfile.TarInfo(f"{TOP}/{name}")
+                member.size = (folder / name).stat().st_size
+                member.mode = 0o755 if os.access(folder / name, os.X_OK) else 0o644
+                with open(folder / name, "rb") as content:
+                    tar.addfile(member, content)
+
+
+def unpack(archive: str | os.PathLike[str], folder: Path) -> Path:
+    """Unpack an archive into a folder; the folder in it that holds the files.
+
+    Raises NaswotError for a file that is not Zstandard or a tar, is cut short, or holds anything but files below `TOP`
+    (absolute paths, `..`, links, devices, a name twice).
+    """
+    if not Path(archive).is_file():
+        raise NaswotError(f"No such file: {archive}. Correct the path, or make it with `snakemake archive`.")
+    with _readable(archive), open(archive, "rb") as file:
+        content = _Decompressed(file)
+        _unpack_tar(content, archive, folder)
+        while content.read(_CHUNK):
+            pass  # to the end, where the checksum is
+    if not (folder / TOP).is_dir():
+        raise NaswotError(f"{archive} holds no files: it is none that `snakemake archive` wrote.")
+    return folder / TOP
+
+
+def _unpack_tar(file: _Decompressed, archive: str | os.PathLike[str], folder: Path) -> None:
+    seen: set[Path] = set()
+    with tarfile.open(fileobj=file, mode="r|") as tar:
+        for member in tar:
+            target = folder / _checked(member, archive)
+            if target in seen:
+                raise NaswotError(f"{archive} holds {member.name} twice. Do not trust it.")
+            seen.add(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(member)
+            assert content is not None  # a regular file, as _checked says
+            with open(target, "wb") as out:
+                shutil.copyfileobj(content, out, _CHUNK)
+
+
+def _checked(member: tarfile.TarInfo, archive: str | os.PathLike[str]) -> str:
+    path = PurePosixPath(member.name)
+    if not member.isreg() or path.is_absolute() or ".." in path.parts or len(path.parts) < 2 or path.parts[0] != TOP:
+        raise NaswotError(
+            f"{archive} is none that `snakemake archive` wrote: it holds {member.name!r}, which is not a file below "
+            f"{TOP}/. Nothing was written outside of a temporary folder."
+        )
+    return str(path)
+
+
+@contextmanager
+def _readable(archive: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
+        raise NaswotError(
+            f"{archive} is not a whole .tar.zst archive ({one_line(error)}). Fetch or make it again."
+        ) from error
+
+
+class _Decompressed(io.RawIOBase):
+    """What a Zstandard file holds, read once from its beginning; EOFError where the file ends before its content."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+        self._decompressor = zstandard.ZstdDecompressor().decompressobj()
+        self._buffer = b""
+
+    def read(self, size: int = -1) -> bytes:
+        while (size < 0 or len(self._buffer) < size) and not self._decompressor.eof:
+            chunk = self._file.read(_CHUNK)
+            if not chunk:
+                raise EOFError("it ends too early")
+            self._buffer += self._decompressor.decompress(chunk)
+        size = len(self._buffer) if size < 0 else size
+        read, self._buffer = self._buffer[:size], self._buffer[size:]
+        return read

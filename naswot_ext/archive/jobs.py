@@ -1,0 +1,249 @@
+"""Job records: how each result was made, so that it can be made again from an archive.
+
+A script that has succeeded leaves `<results>/jobs/<first output>.json`: script, inputs, outputs, wildcards, params and
+threads. Paths stand in places (`<results>/...`, `<downloads>/...`, `<code>/...`) and hold nothing of the machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from naswot_ext.errors import NaswotError
+from naswot_ext.files import atomic_path
+
+FOLDER = "jobs"
+
+# Which scripts compute their outputs from other files of the results alone: these are made again and compared.
+DERIVED = frozenset(
+    {
+        "aggregate_scores",
+        "correlation",
+        "correlation_table",
+        "gather_runs",
+        "gather_scores",
+        "proxy_bars",
+        "proxy_matrix",
+        "proxy_tests",
+        "score_figure",
+        "search",
+        "search_figure",
+        "search_ranks",
+        "search_table",
+        "search_tests",
+        "search_wins",
+        "space_sheet",
+        "test_table",
+    }
+)
+# Which measure, train, or read what the archive does not hold: their outputs are what the others start from.
+MEASUREMENTS = frozenset({"architectures", "batch", "fetch", "ground_truth", "network_search", "score"})
+# Which write what the archive is read by. Nothing depends on their outputs.
+REPORTS = frozenset({"archive", "report"})
+
+
+def kind_of(script: str) -> str:
+    """Return "derived", "measurement" or "report"; raises NaswotError for a script that is in none of the lists."""
+    for kind, scripts in (("derived", DERIVED), ("measurement", MEASUREMENTS), ("report", REPORTS)):
+        if script in scripts:
+            return kind
+    raise NaswotError(f"No list of {__name__} names the script {script}. Add it to the one that it belongs to.")
+
+
+class Files(list[Any]):
+    """Values in order, some under names, as Snakemake gives inputs, outputs and params to a script.
+
+    A name stands for one value or, as with `scores=[...]`, for several.
+    """
+
+    def __init__(self, values: Iterable[Any], names: Mapping[str, tuple[int, int | None]] | None = None) -> None:
+        super().__init__(values)
+        self._names = dict(names or {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._names:
+            raise AttributeError(name)
+        first, end = self._names[name]
+        return self[first] if end is None else Files(self[first:end])
+
+    def __getitem__(self, key: Any) -> Any:
+        return getattr(self, key) if isinstance(key, str) else super().__getitem__(key)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What stands under a name, or `default`."""
+        return getattr(self, name, default)
+
+    def keys(self) -> list[str]:
+        """The names, in order."""
+        return list(self._names)
+
+    def items(self) -> list[tuple[str, Any]]:
+        """The names with what stands under them."""
+        return [(name, getattr(self, name)) for name in self._names]
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders that paths in records are relative to, as the job sees them."""
+
+    results: str
+    code: str
+    downloads: str | None = None
+
+    def shorten(self, path: str) -> str:
+        """The path with its place in front; one in none of the places stays as it is."""
+        for name, folder in self._folders():
+            inside = _inside(path, folder)
+            if inside is not None:
+                return f"<{name}>/{inside}"
+        return path
+
+    def _folders(self) -> list[tuple[str, str]]:
+        # Downloads may lie inside the results, and the results inside the code.
+        folders = [("downloads", self.downloads), ("results", self.results), ("code", self.code)]
+        return [(name, folder) for name, folder in folders if folder]
+
+
+def _inside(path: str, folder: str) -> str | None:
+    relative = os.path.relpath(os.path.abspath(path), os.path.abspath(folder))
+    return None if relative == "." or relative.split(os.sep)[0] == ".." else Path(relative).as_posix()
+
+
+def record(job: Any) -> dict[str, Any]:
+    """What `job`, Snakemake's object of a script, was given and made, as JSON values."""
+    code = Path(job.scriptdir).resolve().parents[1]
+    places = Places(str(job.config["results"]), str(code), job.config.get("downloads"))
+    return {
+        "rule": job.rule,
+        "input": _named(job.input, places.shorten),
+        "output": _named(job.output, places.shorten),
+        "wildcards": dict(job.wildcards.items()),
+        "params": _named(job.params, lambda value: encoded(value, places)),
+        "threads": int(job.threads),
+        "machine": machine(),
+    }
+
+
+def write_record(job: Any, script: str) -> None:
+    """Write the record of a job whose `script` (without ".py") has succeeded into the results' folder `jobs`."""
+    facts = {"script": script, **record(job)}
+    # Only what a job made in the results: a download outlives them.
+    first = facts["output"]["values"][0]
+    if first.startswith("<results>/"):
+        path = Path(job.config["results"], path_of_record(first.removeprefix("<results>/")))
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def path_of_record(output: str) -> str:
+    """Where in the results the record of the job is whose first output is `output`, a path in the results."""
+    return f"{FOLDER}/{output}.json"
+
+
+def _named(values: Any, change: Any) -> dict[str, Any]:
+    names = {name: list(position) for name, position in getattr(values, "_names", {}).items()}
+    return {"values": [change(value) for value in values], "names": names}
+
+
+def named(written: Mapping[str, Any], change: Any) -> Files:
+    """The values of a record, each changed by a function, under their names."""
+    names = {name: (first, end) for name, (first, end) in written["names"].items()}
+    return Files([change(value) for value in written["values"]], names)
+
+
+def encoded(value: Any, places: Places) -> Any:
+    """A param as JSON; what JSON does not know is an object with one key that begins with `$`.
+
+    Raises TypeError for a value of a kind that a script cannot be given again.
+    """
+    import numpy as np
+
+    if value is None or (isinstance(value, bool | int | float) and not isinstance(value, np.generic)):
+        return value
+    if isinstance(value, str):
+        return places.shorten(str(value)) if os.path.isabs(value) else str(value)
+    if isinstance(value, np.generic):
+        return {"$numpy": [value.dtype.name, encoded(value.item(), places)]}
+    if isinstance(value, np.ndarray):
+        return {"$array": [value.dtype.name, encoded(value.tolist(), places)]}
+    if isinstance(value, os.PathLike):
+        return {"$path": places.shorten(os.fspath(value))}
+    if isinstance(value, range):
+        return {"$range": [value.start, value.stop, value.step]}
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) and not key.startswith("$") for key in value):
+            return {key: encoded(item, places) for key, item in value.items()}
+        return {"$pairs": [[encoded(key, places), encoded(item, places)] for key, item in value.items()]}
+    if getattr(value, "_names", None):
+        return {"$named": _named(value, lambda item: encoded(item, places))}
+    if isinstance(value, list):
+        return [encoded(item, places) for item in value]
+    if isinstance(value, tuple):
+        return {"$tuple": [encoded(item, places) for item in value]}
+    if isinstance(value, set | frozenset):
+        return {"$set": [encoded(item, places) for item in sorted(value)]}
+    raise TypeError(f"A param of the type {type(value).__name__} cannot be recorded.")
+
+
+def decoded(value: Any, locate: Any) -> Any:
+    """The param that `encoded` wrote; `locate` gives the path of a text that begins with a place."""
+    import numpy as np
+
+    if isinstance(value, str):
+        return locate(value)
+    if isinstance(value, list):
+        return [decoded(item, locate) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) != 1 or not next(iter(value)).startswith("$"):
+        return {key: decoded(item, locate) for key, item in value.items()}
+    ((kind, given),) = value.items()
+    if kind == "$named":
+        return named(given, lambda item: decoded(item, locate))
+    given = decoded(given, locate)
+    if kind in ("$numpy", "$array"):
+        array = np.asarray(given[1], given[0])
+        return array[()] if kind == "$numpy" else array
+    made: dict[str, Callable[[Any], Any]] = {
+        "$path": Path,
+        "$range": lambda bounds: range(*bounds),
+        "$pairs": dict,
+        "$tuple": tuple,
+        "$set": set,
+    }
+    if kind not in made:
+        raise NaswotError(f"A job record holds a value of the unknown kind {kind}. It is of a newer version.")
+    return made[kind](given)
+
+
+@functools.cache
+def machine() -> dict[str, Any]:
+    """What this machine computes with: CPU, cores, memory in GiB, and the GPU that this process has used.
+
+    No names of hosts or users.
+    """
+    facts: dict[str, Any] = {"cpu": _cpu(), "cores": os.cpu_count(), "memory_gib": _memory_gib()}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def _memory_gib() -> float:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)

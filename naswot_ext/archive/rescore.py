@@ -1,0 +1,168 @@
+"""Scores a random sample of architectures again, from the archived images, as their score table says they were."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from naswot_ext.archive.container import sha256
+from naswot_ext.errors import NaswotError
+from naswot_ext.provenance import read_provenance, read_table
+from naswot_ext.proxy_names import REGISTERED
+
+# The same code on the same kind of CPU or GPU, with as many threads and the same torch, gives the same bits, so nothing
+# may differ. Elsewhere convolutions add in another order: a value near zero may get another sign, and with it a bit of
+# a network's code. TOLERANCES says how far scores may then be apart, as a part of the larger one.
+EXACT = 0.0
+ELSEWHERE = 1e-3
+
+
+@dataclass(frozen=True)
+class Task:
+    """One score table and the rows of it that are scored again.
+
+    Attributes:
+        table: the table's file.
+        rows: their numbers in it.
+        batch: the file of the images that were scored.
+        listing: the file that numbers the architectures, where there is one.
+        tolerance: how far a score may be from the archived one, relative to the larger of the two.
+    """
+
+    table: Path
+    rows: tuple[int, ...]
+    batch: Path
+    listing: Path | None
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of scoring again.
+
+    Attributes:
+        compared: how many architectures.
+        largest: the largest relative difference of two scores.
+        problems: a sentence for each that differs.
+    """
+
+    compared: int
+    largest: float
+    problems: tuple[str, ...]
+
+
+def score_tables(results: Path) -> dict[tuple[str, str], list[Path]]:
+    """The gathered score tables of registered proxies, by space and data set. Aggregates are ranks, made from these."""
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted((results / "scores").glob("*/*/*/seed-*.parquet")):
+        space, dataset, proxy = path.relative_to(results / "scores").parts[:3]
+        # A proxy of the user's own is code that is not this project's.
+        if proxy in REGISTERED.names() and "batch" in read_provenance(path):
+            found.setdefault((space, dataset), []).append(path)
+    return found
+
+
+def draw(tables: Iterable[Path], count: int, random: np.random.Generator) -> dict[Path, tuple[int, ...]]:
+    """`count` architectures (all where there are fewer) among all rows of these tables: {table: numbers of rows}."""
+    rows = [(path, row) for path in tables for row in range(len(read_table(path)))]
+    chosen = random.permutation(len(rows))[:count]
+    drawn: dict[Path, list[int]] = {}
+    for i in sorted(chosen):
+        drawn.setdefault(rows[i][0], []).append(rows[i][1])
+    return {path: tuple(numbers) for path, numbers in drawn.items()}
+
+
+def plan(archive: Path, count: int, random: np.random.Generator) -> dict[tuple[str, str], list[Task | str]]:
+    """What is scored again, by space and data set; a sentence stands for a table whose images are not there."""
+    batches = {sha256(path): path for path in sorted((archive / "results/batches").rglob("*.npz"))}
+    plans: dict[tuple[str, str], list[Task | str]] = {}
+    for (space, dataset), tables in score_tables(archive / "results").items():
+        listing = archive / f"results/architectures/{space}.parquet"
+        for path, rows in draw(tables, count, random).items():
+            facts = read_provenance(path)
+            batch = batches.get(facts["batch"])
+            name = path.relative_to(archive)
+            plans.setdefault((space, dataset), []).append(
+                Task(path, rows, batch, listing if listing.is_file() else None, tolerance(facts, archive))
+                if batch
+                else f"{name} cannot be scored again: the images that it was scored on are not in the archive"
+            )
+    return plans
+
+
+def tolerance(facts: Mapping[str, Any], archive: Path) -> float:
+    """How far scores may differ that were made with these facts of a table, and on the archive's machines."""
+    import json
+
+    from naswot_ext.archive.jobs import machine
+    from naswot_ext.provenance import software
+
+    machines = json.loads((archive / "environment/machines.json").read_text())["made_on"]
+    here = machine()["cpu"]
+    same = facts["device"] == "cpu" and machines and all(made["cpu"] == here for made in machines)
+    return EXACT if same and facts["torch"] == software()["torch"] else ELSEWHERE
+
+
+def score_again(task: Task) -> Outcome:
+    """Score the rows of a task on the CPU, or on a GPU where they were and there is one, and compare."""
+    import torch
+
+    from naswot_ext.devices import claim
+    from naswot_ext.sampling import open_listing
+    from naswot_ext.scoring import score_architectures
+
+    table, facts = read_table(task.table), read_provenance(task.table)
+    old = table.iloc[list(task.rows)].reset_index(drop=True)
+    name = "/".join(task.table.parts[-5:])
+    space, _ = open_listing(facts["space"], facts["network"], task.listing)
+    with tempfile.TemporaryDirectory(prefix="naswot-score-") as temporary, claim(facts["device"]) as device:
+        precision = facts["precision"]
+        if device == "cpu" and precision == "tf32":
+            precision = "float32"  # what a GPU rounds, a CPU does not
+        made = Path(temporary, "scores.parquet")
+        try:
+            score_architectures(
+                space,
+                old["arch_index"].to_numpy(np.int64),
+                facts["proxy"],
+                task.batch,
+                facts["seed"],
+                made,
+                device=device,
+                threads=facts["threads"],
+                precision=precision,
+                record_seconds=False,
+                progress=False,
+            )
+        except (NaswotError, torch.OutOfMemoryError) as error:
+            return Outcome(0, math.nan, (f"{name} cannot be scored again: {error}",))
+        new = read_table(made)
+    apart = [_apart(a, b) for a, b in zip(old["score"], new["score"], strict=True)]
+    problems = []
+    for i in range(len(old)):
+        row, again = old.iloc[i], new.iloc[i]
+        who = f"{name}, architecture {row['arch_index']}"
+        for column in ("arch", "status", "units"):
+            if row[column] != again[column]:
+                problems.append(f"{who}: {column} is {row[column]} in the archive, {again[column]} now")
+        if apart[i] > task.tolerance:
+            problems.append(
+                f"{who}: score is {row['score']!r} in the archive, {again['score']!r} now: "
+                f"{apart[i]:.1e} apart, at most {task.tolerance:.0e} is allowed"
+            )
+    return Outcome(len(old), max(apart), tuple(problems))
+
+
+def _apart(a: float, b: float) -> float:
+    """The difference relative to the larger; 0 where both are the same, or neither is a number."""
+    if a == b or (math.isnan(a) and math.isnan(b)):
+        return 0.0
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return math.inf
+    return abs(a - b) / max(abs(a), abs(b))
