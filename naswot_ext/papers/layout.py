@@ -168,7 +168,7 @@ def _reasons(cells: pd.DataFrame) -> Iterator[str]:
     """A sentence for each reason why cells are not measured."""
     absent = cells[cells["verdict"] == NOT_MEASURED]
     for reason, part in absent.groupby("reason", sort=False):
-        methods = list(dict.fromkeys(part["method"]))
+        methods = list(dict.fromkeys(_NAMES.get(method, method) for method in part["method"]))
         datasets = list(dict.fromkeys(title(dataset) for dataset in part["dataset"]))
         yield f"Not measured: {', '.join(methods)} on {', '.join(datasets)}: {reason}."
 

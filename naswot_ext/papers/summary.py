@@ -122,9 +122,10 @@ def _by_deviation(part: pd.DataFrame) -> pd.DataFrame:
 def _what(cell: pd.Series) -> str:
     """What a cell is of, as people say it: "NASWOT (N = 10), CIFAR-10 test"."""
     n_samples = "" if pd.isna(cell["n_samples"]) else f" (N = {_whole(cell['n_samples'])})"
-    split = "" if pd.isna(cell["split"]) else f" {cell['split']}"
-    space = "" if pd.isna(cell["space"]) or str(cell["item"]).startswith("table") else f", {title(cell['space'])}"
-    return f"{cell['method']}{n_samples}{space}, {title(cell['dataset'])}{split}"
+    # A table is of one space.
+    space = "" if str(cell["item"]).startswith("table") else title(cell["space"])
+    accuracy = f"{title(cell['dataset'])} {cell['split']}".strip()
+    return ", ".join(filter(None, (f"{cell['method']}{n_samples}", space, accuracy)))
 
 
 def _whole(value: Any) -> str:

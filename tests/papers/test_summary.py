@@ -1,0 +1,118 @@
+"""The summary of all verdicts, and the report's first page."""
+
+from __future__ import annotations
+
+import docutils.core
+import docutils.utils
+import pytest
+
+from naswot_ext.papers.cells import cell, compared, frame, not_measured, read_cells, write_cells
+from naswot_ext.papers.summary import COLUMNS, landing, summary, totals
+
+
+def made(item: str, offsets=(), absent=(), paper="icml2021"):
+    """Cells that are off by so many standard errors, and cells that are not measured for these reasons."""
+    of = {"paper": paper, "item": item, "space": "nasbench201", "dataset": "cifar10", "split": "test"}
+    of |= {"quantity": "accuracy_percent", "published": 90.0}
+    rows = [
+        compared(**{**of, "measured": 90 + 0.1 * off}, standard_error=0.1, method=f"M{i}", n_samples=10)
+        for i, off in enumerate(offsets)
+    ]
+    return frame([*rows, *(not_measured(reason, **of, method="RS") for reason in absent)])
+
+
+FILE = "NATS-tss-v1_0-3ffb9-simple.tar would fill it"
+CELLS = [
+    made("table1", offsets=[0.5, -1.0], absent=[FILE], paper="arxiv2020"),
+    made("table2a", offsets=[1.0, -7.0, 4.0, 2.0], absent=["days of a GPU", FILE, FILE]),
+]
+
+
+def test_verdicts_are_counted_for_each_item_in_the_papers_order() -> None:
+    counted, _ = summary(CELLS)
+    assert list(counted.columns) == COLUMNS
+    rows = [(r.item, r.cells, r.reproduced, r.differs, r.not_measured) for r in counted.itertuples()]
+    assert rows == [("table2a", 7, 2, 2, 3), ("table1", 3, 2, 0, 1)]
+    assert totals(counted) == "Of 10 published numbers: 4 reproduced, 2 different, 4 not measured."
+
+
+def test_the_first_line_has_the_totals_and_then_comes_what_was_run() -> None:
+    counted, markdown = summary(CELLS, "Scale: small.")
+    lines = markdown.splitlines()
+    assert lines[0] == f"**{totals(counted)}**"
+    assert lines[2] == "Scale: small."
+    assert "| ICML 2021 | table2a: Searches on NAS-Bench-201 | 7 | 2 | 2 | 3 |" in lines
+
+
+def test_the_worst_deviation_is_named_with_its_sign() -> None:
+    counted, markdown = summary(CELLS)
+    assert counted["worst"].iloc[0] == "M1 (N = 10), CIFAR-10 test"
+    assert counted["worst_in_standard_errors"].iloc[0] == pytest.approx(-7)
+    named = [line for line in markdown.splitlines() if "standard errors" in line and line.startswith("- ")]
+    assert named == [
+        "- M1 (N = 10), CIFAR-10 test: measured 89.30 %, published 90.00 %, -7.0 standard errors",
+        "- M2 (N = 10), CIFAR-10 test: measured 90.40 %, published 90.00 %, +4.0 standard errors",
+    ]
+
+
+def test_many_deviations_are_cut_and_the_rest_counted() -> None:
+    _, markdown = summary([made("table2a", offsets=range(4, 14))])
+    assert len([line for line in markdown.splitlines() if line.startswith("- M")]) == 5
+    assert "- and 5 more, each nearer in standard errors" in markdown
+
+
+def test_what_is_not_measured_has_one_line_for_each_reason() -> None:
+    _, markdown = summary(CELLS)
+    listed = markdown.split("## Not measured, and what would fill it\n\n")[1].splitlines()
+    assert listed == [
+        f"- 3 cells (ICML 2021 table2a, arXiv 2020 table1): {FILE}",
+        "- 1 cell (ICML 2021 table2a): days of a GPU",
+    ]
+
+
+def test_cells_that_are_equal_or_not_as_printed_have_no_deviation_but_are_named() -> None:
+    of = {"paper": "arxiv2020", "item": "rank_claim", "method": "params", "dataset": "cifar10", "quantity": "rank"}
+    counted, markdown = summary([frame([compared(measured=700.0, published=667.0, standard_error=0.0, **of)])])
+    assert "- params, CIFAR-10: measured 700, published 667\n" in markdown
+    assert counted["worst"].iloc[0] == "params, CIFAR-10"
+    of = {"paper": "arxiv2020", "item": "figure5", "method": "NASWOT", "quantity": "p_value", "dataset": "cifar10"}
+    _, markdown = summary([frame([cell(measured=0.31, published=0.05, verdict="differs", reason="why", **of)])])
+    assert "measured 0.31, published 0.05 (why)" in markdown
+
+
+def test_the_summary_of_cells_read_from_files_is_the_same(tmp_path) -> None:
+    for i, cells in enumerate(CELLS):
+        write_cells(cells, tmp_path / f"{i}.csv")
+    again = [read_cells(tmp_path / f"{i}.csv") for i in range(len(CELLS))]
+    assert summary(again)[1] == summary(CELLS)[1]
+
+
+def test_no_cells_are_a_summary_too() -> None:
+    counted, markdown = summary([frame([])])
+    assert len(counted) == 0
+    assert markdown.startswith("**No table or figure was made yet.**")
+    assert "No table or figure was made yet." in landing(counted, {})
+
+
+def test_the_first_page_is_valid_and_fits_one_screen() -> None:
+    counted, _ = summary([made(item, [0.0], [FILE]) for item in ("table1", "table2a", "figure3", "new_figure")])
+    facts = {
+        "Scale": "small: 200 of 15,625 architectures, 100 runs",
+        "Images": "*.npz of CIFAR-10 | `two` names_ with signs",
+        "headline": "tau = 0.58 (0.574 published)\nNASWOT (N = 10): 92.5 %",
+    }
+    text = landing(counted, facts)
+    assert len(text.splitlines()) < 40
+    settings = {"report_level": docutils.utils.Reporter.INFO_LEVEL, "halt_level": docutils.utils.Reporter.INFO_LEVEL}
+    page = docutils.core.publish_string(text, writer="html5", settings_overrides=settings).decode()
+    for said in (
+        "Of 8 published numbers: 4 reproduced, 0 different, 4 not measured.",
+        "*.npz of CIFAR-10 | `two` names_ with signs",
+        "<li><p>tau = 0.58 (0.574 published)</p></li>",
+        "<p>new_figure</p>",
+        "table2a: Searches on NAS-Bench-201",
+    ):
+        assert said in page
+    # Snakemake reads captions as Jinja templates.
+    assert "{{" not in text
+    assert "{%" not in text
