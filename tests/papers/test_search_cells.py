@@ -157,7 +157,7 @@ def test_few_architectures_widen_the_error_of_a_search_among_them(published) -> 
         for made in (made_by("naswot", **facts), few)
     ]
     share = 100 / 400 * (1 - 400 / 15625)
-    assert errors[1].standard_error**2 - errors[0].standard_error**2 == pytest.approx(0.99**2 * share)
+    assert errors[1].standard_error ** 2 - errors[0].standard_error ** 2 == pytest.approx(0.99**2 * share)
     assert errors[1].reason == "among 400 architectures"
 
 
