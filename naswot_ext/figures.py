@@ -143,6 +143,7 @@ def panel_sheet(
     of `tables.correlation_rows`. Raises NaswotError for an unknown split or no panels.
     """
     check_split(split)
+    text_size = 7.5 if describe is None else 6.5
     if not panels:
         raise NaswotError("A sheet needs at least one panel to draw.")
     with style():
@@ -153,14 +154,16 @@ def panel_sheet(
             found = scored_for(scored, space, dataset, split)
             if found is None:
                 reason = reasons.get((space, dataset), "no ground truth in this run")
-                absent_panel(axes, f"{title(space)}\n{title(dataset)}", textwrap.fill(reason, int(11 * size[0])))
+                absent_panel(
+                    axes, f"{title(space)}\n{title(dataset)}", textwrap.fill(reason, int(11 * size[0])), text_size
+                )
                 continue
             part, row = found
             paired = pair(part.scores, final_accuracies(part.truth)[row.dataset, row.split])
             draw_scores(axes, drawn(paired, keep))
             axes.set_xlabel(f"scored on {title(row.scored_on)}")
             axes.set_ylabel(f"{row.split} accuracy (%)")
-            axes.set_title((describe or _panel_title)(row), fontsize=7.5 if describe is None else 7, pad=4)
+            axes.set_title((describe or _panel_title)(row), fontsize=text_size, pad=4)
         for axes in all_axes[len(panels) :]:
             axes.set_axis_off()
         figure.supxlabel(x_label, fontsize=9)
@@ -279,6 +282,8 @@ def draw_scores(axes: Axes, paired: Paired) -> list[Line2D]:
     marks: dict[str, Any] = {"c": accuracy[finite], "norm": ACCURACY_COLOURS, "linewidths": 0, "alpha": 0.8}
     axes.scatter(score[finite], accuracy[finite], s=np.clip(6000 / max(n, 1), 2, 12), rasterized=n > 3000, **marks)
     score_axis(axes, "x", score[finite])
+    if not finite.any():
+        axes.set_xticks([])
     if n:
         accuracy_axis(axes, "y", accuracy)
 
@@ -306,9 +311,9 @@ def scored_for(scored: Sequence[Scored], space: str, dataset: str, split: str) -
     return min(found, key=lambda item: item[0])[1:] if found else None
 
 
-def absent_panel(axes: Axes, heading: str, reason: str) -> None:
-    """An empty, dashed panel that says why it is empty."""
-    axes.set_title(heading, color=QUIET)
+def absent_panel(axes: Axes, heading: str, reason: str, size: float | None = None) -> None:
+    """An empty, dashed panel that says why it is empty; its heading in points, by default as the style has it."""
+    axes.set_title(heading, color=QUIET, fontsize=size, pad=4)
     axes.text(0.5, 0.5, reason, ha="center", va="center", fontsize=7, color=QUIET, transform=axes.transAxes)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -65,14 +65,16 @@ def ablation(
                 reason = reasons.get(kind, "not measured")
                 absent_panel(axes, heading, textwrap.fill(reason, int(11 * width / columns)))
                 continue
-            axes.set_xlabel(f"{accuracy} accuracy (%)".lstrip() + ", networks in its order")
+            axes.set_xlabel(f"{accuracy} accuracy (%)".lstrip())
             axes.set_ylabel(y_label)
-            notes = _told(part, agreed[agreed["kind"] == kind])
+            letters = dict(zip(kinds, "abcdefgh", strict=False))
+            notes = _told(part, agreed[agreed["kind"] == kind], letters.get(REFERENCE))
             if kind == "batch_size":
                 _ranks(axes, part, accuracy)
             else:
                 notes += _distributions(axes, part, width / columns)
-            axes.set_title("\n".join([heading, *notes]), fontsize=7)
+            notes = [textwrap.fill(text, int(15.5 * width / columns)) for text in notes]
+            axes.set_title("\n".join([heading, *notes]), fontsize=7 if columns < 3 else 6.5)
         for axes in all_axes[len(kinds) :]:
             axes.set_axis_off()
         for axes, kind in zip(all_axes, kinds, strict=False):
@@ -180,11 +182,11 @@ def _tau(x: pd.Series, y: pd.Series) -> float:
     return kendall(x.to_numpy(np.float64), y.to_numpy(np.float64)) if len(x) > 1 else float("nan")
 
 
-def _told(part: pd.DataFrame, agreed: pd.DataFrame) -> list[str]:
+def _told(part: pd.DataFrame, agreed: pd.DataFrame, letter: str | None) -> list[str]:
     counted = part.groupby(["batch_size", "arch_index"]).size()
     n = f"{counted.max()}" if counted.min() == counted.max() else f"{counted.min()} to {counted.max()}"
     networks = part["arch_index"].nunique()
-    first = f"{networks} network{'s' * (networks > 1)}, {n} sample{'s' * (counted.max() > 1)} each"
+    first = f"{networks} network{'s' * int(networks > 1)}, {n} sample{'s' * int(counted.max() > 1)} each"
     taus = agreed["with_reference"].dropna()
     lines = [first]
     if part["kind"].iloc[0] == "batch_size":
@@ -193,9 +195,10 @@ def _told(part: pd.DataFrame, agreed: pd.DataFrame) -> list[str]:
             lines.append(f"τ with batch size {size}: {_listed(agreed.dropna(subset=['with_reference']))}")
     else:
         text = [f"with accuracy {value:.2f}" for value in agreed["with_accuracy"].dropna()]
-        text = [f"with (a) {value:.2f}" for value in taus] + text
+        other = f"({letter})" if letter else "mini-batches"
+        text = [f"with {other} {value:.2f}" for value in taus] + text
         if text:
-            lines.append("τ of the means " + ", ".join(text).replace("-", "−"))
+            lines.append("τ of means " + ", ".join(text).replace("-", "−"))
     return lines
 
 
@@ -276,8 +279,8 @@ def _ranks(axes: Axes, part: pd.DataFrame, accuracy: str) -> None:
             color=colour,
             markeredgecolor=INK,
             markeredgewidth=0.4,
-            ecolor=INK,
-            elinewidth=0.5,
+            ecolor=colour,
+            elinewidth=0.9,
             zorder=3,
         )
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])

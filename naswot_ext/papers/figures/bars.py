@@ -49,15 +49,14 @@ def bars(
         top, ticks, published = 0.0, [], False
         for space, height in zip(spaces, heights, strict=True):
             part = {row.proxy: row for row in found[found["space"] == space].itertuples()}
-            axes.text(
-                0, top, _heading(space, part, split), transform=axes.get_yaxis_transform(), va="center", fontsize=7
-            )
+            # On white, so that no line of the grid goes through it.
+            place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "zorder": 3}
+            white = {"facecolor": "white", "linewidth": 0, "pad": 0.5}
+            axes.text(0, top, _heading(space, part, split), fontsize=7, bbox=white, **place)
             top += 1.05
             if not part:
                 reason = textwrap.shorten(reasons.get(space, "not measured"), 58, placeholder=" …")
-                axes.text(
-                    0.02, top, reason, transform=axes.get_yaxis_transform(), va="center", color=QUIET, fontsize=6.5
-                )
+                axes.text(0.02, top, reason, color=QUIET, fontsize=6.5, bbox=white, **place)
             for i, proxy in enumerate(proxies if part else ()):
                 ticks.append((top + i, title(proxy)))
                 published |= _bar(axes, top + i, part.get(proxy), _COLOURS[i % len(_COLOURS)])

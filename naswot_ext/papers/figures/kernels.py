@@ -8,13 +8,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from naswot_ext.errors import NaswotError
@@ -29,11 +30,11 @@ _LARGEST = 1.15  # inches; the side of one kernel
 def kernels(
     measured: Mapping[str, pd.DataFrame], *, reasons: Mapping[str, str] = MappingProxyType({}), accuracy: str = ""
 ) -> Figure:
-    """A block a space, a column a band of accuracy, a network a heat map; more accurate ones are to the right and below.
+    """A block a space, a column a band of accuracy, a network a heat map; more accurate to the right and below.
 
     `measured` are the kernels by space: `arch_index`, `arch`, `accuracy` (percent), `band` (text), `row`, `column`
-    (0-based, the upper triangle with its diagonal), `k` and `units`; None or no rows where there are none, and
-    `reasons` then say why. The frame of a kernel has the colour of its accuracy; `accuracy` says which that is, such
+    (0-based, the upper triangle with its diagonal; below 0 where it failed), `k` and `units`. `reasons` say why a space
+    has no rows. The frame of a kernel has the colour of its accuracy; `accuracy` says which that is, such
     as "CIFAR-10 test". Raises NaswotError where there is no space.
     """
     if not measured:
@@ -42,20 +43,20 @@ def kernels(
     columns = [max(len(found), 2) for found in bands.values()]
     rows = max((len(networks) for found in bands.values() for networks in found.values()), default=1)
     side = min(_LARGEST, (WIDE - 0.55 - 0.2 * len(measured)) / sum(columns))
-    known = [_normalised(table) for table in measured.values() if len(table)]
-    lowest = min((float(values.min()) for values in known), default=0.0)
+    known = [_normalised(_measured(table)) for table in measured.values() if len(table)]
+    lowest = min((float(values.min()) for values in known if len(values)), default=0.0)
     norm = Normalize(np.floor(20 * lowest) / 20 if lowest < 1 else 0.0, 1.0)
     with style():
-        figure = canvas(side * sum(columns) + 0.55 + 0.2 * len(measured), 0.62 + rows * (side + 0.16))
-        blocks = figure.subfigures(1, len(measured), squeeze=False, width_ratios=columns, wspace=0.02)[0]
-        all_axes: list[Axes] = []
-        for block, (space, found), table in zip(blocks, bands.items(), measured.values(), strict=True):
+        heights = (0.4 + rows * (side + 0.16), 0.5)
+        figure = canvas(side * sum(columns) + 0.55 + 0.2 * len(measured), sum(heights))
+        above, below = figure.subfigures(2, 1, height_ratios=heights)
+        blocks: Any = above.subfigures(1, len(measured), squeeze=False, width_ratios=columns)
+        for block, (space, found), table in zip(blocks[0], bands.items(), measured.values(), strict=True):
             block.suptitle(_heading(space, table), fontsize=8)
             if not found:
                 axes = block.subplots()
                 reason = textwrap.fill(reasons.get(space, "not measured"), int(18 * side))
                 absent_panel(axes, "", reason)
-                all_axes.append(axes)
                 continue
             grid = block.subplots(rows, len(found), squeeze=False)
             for i, (band, networks) in enumerate(found.items()):
@@ -72,20 +73,14 @@ def kernels(
                     ha="center",
                     fontsize=6.5,
                 )
-            all_axes += list(grid.flat)
-        bar = figure.colorbar(
-            ScalarMappable(norm, _MAP), ax=all_axes, location="bottom", shrink=0.5, aspect=45, pad=0.02
-        )
-        bar.outline.set_visible(False)
-        below = f"; frames and percentages: {accuracy} accuracy" if accuracy else ""
-        bar.set_label(f"K / N$_A$: share of units that agree for two images{below}", fontsize=7)
+        _scale(below, norm, accuracy)
     return figure
 
 
 def data(measured: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What `kernels` draws: a row (`COLUMNS`) a pair of images of a network; `normalised` is K / N_A."""
     parts = [
-        table.assign(space=space, normalised=_normalised(table))[COLUMNS]
+        _measured(table).assign(space=space, normalised=_normalised(_measured(table)))[COLUMNS]
         for space, table in measured.items()
         if len(table)
     ]
@@ -100,6 +95,11 @@ def _bands(table: pd.DataFrame) -> dict[str, list[int]]:
     return {str(band): [int(i) for i in part["arch_index"]] for band, part in networks.groupby("band", sort=False)}
 
 
+def _measured(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of networks that failed, which are of no pair of images."""
+    return table[table["row"] >= 0]
+
+
 def _normalised(table: pd.DataFrame) -> NDArray[np.float64]:
     return table["k"].to_numpy(np.float64) / table["units"].to_numpy(np.float64)
 
@@ -110,17 +110,31 @@ def _heading(space: str, table: pd.DataFrame) -> str:
     return f"{title(space)}, {table['arch_index'].nunique()} networks, {table['row'].max() + 1} images"
 
 
+def _scale(below: SubFigure, norm: Normalize, accuracy: str) -> None:
+    left, axes, right = below.subplots(1, 3, width_ratios=(1, 2, 1))
+    left.set_axis_off()
+    right.set_axis_off()
+    bar = below.colorbar(ScalarMappable(norm, _MAP), cax=axes, orientation="horizontal")
+    bar.outline.set_visible(False)
+    frames = f"; frames and percentages: {accuracy} accuracy" if accuracy else ""
+    bar.set_label(f"K / N$_A$: share of units that agree for two images{frames}", fontsize=7)
+
+
 def _draw(axes: Axes, part: pd.DataFrame, norm: Normalize) -> None:
     n = int(part["column"].max()) + 1
-    kernel = np.full((n, n), np.nan)
-    row, column, values = part["row"].to_numpy(), part["column"].to_numpy(), _normalised(part)
-    kernel[row, column] = kernel[column, row] = values
+    accuracy = float(part["accuracy"].iloc[0])
     axes.set_axis_on()
-    axes.imshow(kernel, cmap=_MAP, norm=norm, interpolation="nearest" if n < 64 else "antialiased")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
-    accuracy = float(part["accuracy"].iloc[0])
     axes.set_title(f"{accuracy:.1f} %", fontsize=6.5, pad=2, loc="center", color=QUIET)
     for spine in axes.spines.values():
         spine.set(visible=True, color=accuracy_colour(accuracy), linewidth=1.6)
+    if not n:
+        axes.set_box_aspect(1)
+        axes.text(0.5, 0.5, "failed", ha="center", va="center", fontsize=6.5, color=QUIET, transform=axes.transAxes)
+        return
+    kernel = np.full((n, n), np.nan)
+    row, column, values = part["row"].to_numpy(), part["column"].to_numpy(), _normalised(part)
+    kernel[row, column] = kernel[column, row] = values
+    axes.imshow(kernel, cmap=_MAP, norm=norm, interpolation="nearest" if n < 64 else "antialiased")

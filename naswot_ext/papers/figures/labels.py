@@ -16,7 +16,7 @@ from naswot_ext.figures import QUIET
 FloatArray = NDArray[np.float64]
 
 SIZE = 6.5  # points; the smallest text of a figure
-_DISTANCES = (4.0, 8.0, 13.0, 19.0, 26.0, 34.0, 43.0)  # points, nearest first
+_DISTANCES = (5.0, 8.5, 13.0, 19.0, 26.0, 34.0, 43.0, 54.0, 66.0, 80.0)  # points, nearest first
 _DIRECTIONS = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2}
 
@@ -65,7 +65,7 @@ def label_points(
                     continue
                 covered = _overlap(box, taken)
                 if best is None or covered < best[0]:
-                    best = covered, (dx, dy, step, box)
+                    best = covered, (dx, dy, step, distance, box)
                 if not covered:
                     break
             if best is not None and not best[0]:
@@ -74,8 +74,10 @@ def label_points(
         written.append(fits)
         label.remove()
         if fits and best is not None:
-            dx, dy, step, box = best[1]
-            _annotation(axes, (px, py), text, size, (dx * step / unit, dy * step / unit), (dx, dy), step > 9 * unit)
+            dx, dy, step, distance, box = best[1]
+            _annotation(
+                axes, (px, py), text, size, (dx * step / unit, dy * step / unit), (dx, dy), distance > _DISTANCES[0]
+            )
             taken = np.concatenate([taken, box[None]])
     return written
 

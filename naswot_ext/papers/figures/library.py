@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from naswot_ext.errors import NaswotError
@@ -67,7 +70,7 @@ def library(
         axes.set_xlabel(x_label)
         axes.set_ylabel(f"{accuracy} accuracy, as the package states it (%)")
         axes.set_title("\n".join(filter(None, [_counted(found, len(drawn), len(singular)), note])), fontsize=7.5)
-        _label(axes, x, y, [str(name) for name in drawn["network"]], labels)
+        _label(axes, x, y, spread, [str(name).removesuffix("_cifar10") for name in drawn["network"]], labels)
     return figure
 
 
@@ -110,12 +113,16 @@ def _counted(found: pd.DataFrame, drawn: int, singular: int) -> str:
     return ", ".join(told)
 
 
-def _label(axes: Axes, x: FloatArray, y: FloatArray, names: list[str], most: int) -> None:
+def _label(axes: Axes, x: FloatArray, y: FloatArray, spread: FloatArray, names: list[str], most: int) -> None:
     """Name the outermost networks first, then those between, as far as there is room."""
     if not len(x):
         return
+    figure: Any = axes.figure
+    figure.canvas.draw()
     shown = axes.transData.transform(np.column_stack([x, y]))
     far = np.abs(shown - np.median(shown, axis=0)).max(axis=1)
     order = np.argsort(-far, kind="stable")[:most]
-    # All networks' marks are in the way of a name, also of those that have none.
-    label_points(axes, x[order], y[order], [names[i] for i in order], points=np.column_stack([x, y]))
+    ends = [axes.transData.transform(np.column_stack([x + sign * spread, y])) for sign in (-1, 1)]
+    bars = [Bbox.from_extents(*(left - 1), *(right + 1)) for left, right in zip(*ends, strict=True)]
+    # All networks' marks and bars are in the way of a name, also of those that have none.
+    label_points(axes, x[order], y[order], [names[i] for i in order], points=np.column_stack([x, y]), obstacles=bars)

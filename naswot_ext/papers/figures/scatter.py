@@ -49,7 +49,7 @@ def scatter(
         split=split,
         reasons=reasons,
         columns=columns,
-        size=(side, 2.25),
+        size=(side, 2.35),
         keep=keep,
         describe=_describe,
     )
@@ -74,7 +74,9 @@ def _found(panels: Sequence[tuple[str, str]], scored: Sequence[Scored], split: s
 
 
 def _describe(row: Any) -> str:
-    known = [f"filtered {row.kendall_filtered:.2f}"] if np.isfinite(row.kendall_filtered) else []
-    known += [f"published {row.published_kendall:g}"] if np.isfinite(row.published_kendall) else []
-    lines = [title(row.space), f"{title(row.dataset)}, {counts(row)}", f"τ = {tau_text(row)}", ", ".join(known)]
+    # Beside the published number, its like.
+    known = f"filtered {row.kendall_filtered:.2f}" if np.isfinite(row.kendall_filtered) else ""
+    if np.isfinite(row.published_kendall):
+        known += f" (paper {row.published_kendall:g})" if known else f"paper {row.published_kendall:g}"
+    lines = [title(row.space), title(row.dataset), counts(row), f"τ = {tau_text(row)}", known]
     return "\n".join(lines)

@@ -43,9 +43,9 @@ def training(traces: pd.DataFrame, *, y_label: str, accuracy: str = "", width: f
         score_axis(axes, "y", finite["score"].to_numpy(np.float64))
         span = max(epochs, 1)
         axes.set_xlim(-0.04 * span, 1.3 * span)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         # The right margin is the labels' room, not more epochs.
-        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= epochs])
+        ticks = MaxNLocator(5, integer=True).tick_values(0, span)
+        axes.set_xticks([tick for tick in ticks if 0 <= tick <= epochs])
         singular = traces[np.isneginf(traces["score"].to_numpy(np.float64))]
         if len(singular):
             edge = axes.get_xaxis_transform()
