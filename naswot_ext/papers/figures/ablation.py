@@ -73,7 +73,8 @@ def ablation(
                 _ranks(axes, part, accuracy)
             else:
                 notes += _distributions(axes, part, width / columns)
-            notes = [textwrap.fill(text, int(15.5 * width / columns)) for text in notes]
+            if columns == 3:
+                notes = [text.replace(", with", ",\nwith") for text in notes]
             axes.set_title("\n".join([heading, *notes]), fontsize=7 if columns < 3 else 6.5)
         for axes in all_axes[len(kinds) :]:
             axes.set_axis_off()

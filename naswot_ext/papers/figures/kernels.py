@@ -49,8 +49,9 @@ def kernels(
     with style():
         heights = (0.4 + rows * (side + 0.16), 0.5)
         figure = canvas(side * sum(columns) + 0.55 + 0.2 * len(measured), sum(heights))
-        above, below = figure.subfigures(2, 1, height_ratios=heights)
-        blocks: Any = above.subfigures(1, len(measured), squeeze=False, width_ratios=columns)
+        halves: Any = figure.subfigures(2, 1, height_ratios=heights)
+        above, below = halves
+        blocks = above.subfigures(1, len(measured), squeeze=False, width_ratios=columns)
         for block, (space, found), table in zip(blocks[0], bands.items(), measured.values(), strict=True):
             block.suptitle(_heading(space, table), fontsize=8)
             if not found:
