@@ -224,9 +224,10 @@ def _train(setting: Setting, proxy: Proxy, scored: Batch) -> list[dict[str, Any]
         torch.manual_seed(derive(setting.seed, "step", number))
         logits = network(images)
         loss = functional.cross_entropy(logits, labels)
-        optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        # No proxy that calls backward must find a gradient that is there already.
+        optimiser.zero_grad()
         progress.add_training(number, loss, logits, labels)
         sums["loss"][epoch] += loss.detach().double() * len(labels)
         sums["right"][epoch] += (logits.detach().argmax(1) == labels).sum()

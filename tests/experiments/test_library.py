@@ -128,3 +128,13 @@ def test_without_the_package_the_error_says_how_to_install_it_and_the_module_can
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install pytorchcv" in result.stdout
+
+
+@needs_package
+def test_the_accuracies_are_100_less_the_errors_that_the_package_states() -> None:
+    known = listing()
+    assert known["resnet20_cifar10"] == (94.03, 272474)
+    assert known["nin_cifar10"] == (92.57, 966986)
+    assert all(92 < accuracy < 98 for accuracy, _ in known.values())
+    # Of these it states none.
+    assert not {"fractalnet_cifar10", "resnext20_16x4d_cifar10"} & set(known)

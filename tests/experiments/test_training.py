@@ -73,10 +73,20 @@ def test_a_proxy_that_changes_what_it_scores_changes_nothing_of_the_training(tmp
     assert not plain["score"].equals(spoilt["score"])
 
 
-@pytest.mark.parametrize("killed_at", [1, 4, 6])
+def test_a_proxy_finds_no_gradient_that_training_left(tmp_path: Path) -> None:
+    proxy = tmp_path / "mine.py"
+    proxy.write_text("def left(network, batch):\n    return sum(p.grad is not None for p in network.parameters())\n")
+    assert trained(tmp_path / "t", f"{proxy}:left")["score"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("killed_at", "drops"), [(1, False), (4, False), (6, False), (6, True)])
 def test_a_killed_training_goes_on_and_gives_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, drops: bool
 ) -> None:
+    build = type(space()).build
+    if drops:
+        dropping = lambda *args: torch.nn.Sequential(build(*args), torch.nn.Dropout())  # noqa: E731
+        monkeypatch.setattr(type(space()), "build", dropping)
     whole = trained(tmp_path / "whole")
     monkeypatch.setattr(session, "SAVE_SECONDS", 0.0)
     steps = []
