@@ -115,12 +115,13 @@ def _by_score(
     # The published rank is one of such; the mean of ours has the error that ranking among a part of the space has,
     # which is common to all of them.
     variance = spread**2 * (1 + 1 / len(ranks)) + float(np.mean(errors)) ** 2
-    alone = len(ranks) == 1
-    if alone and not variance:
-        error_is = "its spread is not known: score more seeds"
+    known_as = f"{len(ranks)} ranks of {_named(smallest)}; {scored} of {len(known)} were scored"
+    if variance:
+        better = sum(rank <= RANK_BY_SCORE for rank in ranks)
+        spread_is = f"places {min(ranks):.0f} to {max(ranks):.0f}, {better} of them {RANK_BY_SCORE} or better"
     else:
-        error_is = f"places {min(ranks):.0f} to {max(ranks):.0f}"
-    reason = f"{len(ranks)} ranks of {_named(smallest)}; {scored} of {len(known)} were scored; {error_is}"
+        spread_is = "its spread is not known: score more seeds"
+    reason = f"{known_as}; {spread_is}"
     return compared(
         measured=float(np.mean(ranks)),
         measured_std=spread,

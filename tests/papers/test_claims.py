@@ -96,6 +96,7 @@ def test_equally_small_networks_share_their_places_and_spread() -> None:
     assert (cell.measured, cell.measured_std, cell.runs) == (3, 2, 2)  # ranks 1 and 5
     assert cell.standard_error == pytest.approx(math.sqrt(4 * 1.5))
     assert "number 0 and 1 as small" in cell.reason
+    assert cell.reason.endswith("places 1 to 5, 2 of them 667 or better")
     cell = by_params(table, known)
     assert (cell.measured, cell.standard_error) == (4, pytest.approx(math.sqrt(8 / 12)))  # places 3, 4, 5
 
