@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from _common import reporting
 
-LANDING = Path(snakemake.scriptdir, "../report/workflow.rst")
+CAPTIONS = Path(snakemake.scriptdir, "../report")
 # More of them would push the menu's first table off the screen.
 LINES = 24
 
@@ -29,14 +29,16 @@ with reporting(snakemake):
             rest = [f"... and {len(found) - LINES} lines more: see the Tables_."] if len(found) > LINES else []
             block = ["", "::", "", *(f"  {line}" for line in found[:LINES]), "", *rest]
             # Snakemake fills in what stands in braces; there are none in what was found.
-            landing.write_text(LANDING.read_text().replace("..  HEADLINE", "\n".join(block)))
+            general = (CAPTIONS / "workflow.rst").read_text()
+            landing.write_text(general.replace("..  HEADLINE", "\n".join(block)))
         with atomic_path(snakemake.output.config) as path:
             path.write_text(yaml.safe_dump(snakemake.params.config, sort_keys=False))
         with atomic_path(snakemake.output.html) as path:
             command = [sys.executable, "-m", "snakemake", "results", "--snakefile", snakemake.params.snakefile]
-            command += ["--configfile", snakemake.output.config, "--report", str(path), "--workflow-profile", "none"]
+            command += ["--configfile", snakemake.output.config, "--workflow-profile", "none", "--profile", "none"]
+            command += ["--report", str(path), "--report-stylesheet", str((CAPTIONS / "report.css").resolve())]
             reporter = subprocess.run(
-                [*command, "--profile", "none"],
+                command,
                 env=os.environ | {"NASWOT_LANDING": str(landing.resolve())},
                 capture_output=True,
                 text=True,
@@ -44,3 +46,8 @@ with reporting(snakemake):
             )
             if reporter.returncode:
                 raise NaswotError(f"Snakemake could not write the report:\n{reporter.stderr}")
+            # Where the checkout and the working directory lie is nobody's business who reads the report.
+            page = path.read_text(encoding="utf-8")
+            for place in (Path(snakemake.params.snakefile).parent, Path.cwd()):
+                page = page.replace(f"{place}/", "")
+            path.write_text(page, encoding="utf-8")
