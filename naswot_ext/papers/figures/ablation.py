@@ -240,7 +240,7 @@ def _distributions(axes: Axes, part: pd.DataFrame, width: float) -> list[str]:
             axes.hlines(finite.mean(), x - 0.32, x + 0.32, color=INK, linewidth=1.0)
     score_axis(axes, "y", np.concatenate(every))
     # Numbers that would touch stand upright.
-    upright = len(networks) * 0.29 > width - 0.65
+    upright = len(networks) * 0.26 > width - 0.65
     axes.set_xticks(range(len(networks)), [f"{a:.1f}" for a in networks["accuracy"]], fontsize=6.5)
     axes.tick_params(axis="x", length=0, rotation=90 if upright else 0)
     axes.set_xlim(-0.6, len(networks) - 0.4)

@@ -26,7 +26,7 @@ def histograms(table: pd.DataFrame, *, accuracy: str = "") -> Figure:
     low, high = float(table["low"].min()), float(table["high"].max())
     with style():
         width = min(WIDE, 0.3 + 1.4 * max(len(bands), 2))
-        figure = canvas(width, 0.75 + 0.62 * rows)
+        figure = canvas(width, 0.85 + 0.62 * rows)
         grid = figure.subplots(rows, len(bands), squeeze=False, sharex=True)
         for i, (band, part) in enumerate(bands):
             drawn = [table[table["arch_index"] == index] for index in part["arch_index"]]
@@ -41,12 +41,16 @@ def histograms(table: pd.DataFrame, *, accuracy: str = "") -> Figure:
             last.set_xticks([low, 0, high] if low < 0 < high else [low, high])
             grid[0, i].set_title(band, loc="center", fontsize=7.5)
         pairs = table.groupby("arch_index")["count"].sum()
-        least, most = int(pairs.min()), int(pairs.max())
+        least, most = int(pairs[pairs > 0].min() if pairs.any() else 0), int(pairs.max())
         counted = f"{most}" if least == most else f"{least} to {most}"
         figure.supxlabel(f"correlation of the Jacobians of two images ({counted} pairs a network)", fontsize=8)
-        figure.supylabel("pairs of images, each to its own scale", fontsize=8)
-        named = f"Columns and percentages: {accuracy} accuracy. " if accuracy else ""
-        figure.suptitle(f"{named}{len(networks)} untrained networks", x=0.01, ha="left", fontsize=7.5, color=QUIET)
+        figure.supylabel("pairs of images", fontsize=8)
+        n = len(networks)
+        told = [f"{n} untrained network{'s' * (n != 1)}, each histogram to its own scale"]
+        told += [f"columns and percentages: {accuracy} accuracy"] if accuracy else []
+        # In lines, as far as the figure is wide.
+        text = "; ".join(told) if width > 5 else ";\n".join(told)
+        figure.suptitle(text, x=0.01, ha="left", fontsize=7, color=QUIET)
     return figure
 
 
@@ -60,11 +64,10 @@ def _draw(axes: Axes, part: pd.DataFrame) -> None:
         axes.text(
             0.5, 0.5, "no correlation\nis defined", transform=axes.transAxes, ha="center", va="center", fontsize=6.5
         )
-    axes.set_ylim(0, max(counts.max() * 1.08, 1e-9))
+    # Room for the accuracy above.
+    axes.set_ylim(0, max(counts.max() * 1.3, 1e-9))
     axes.set_yticks([])
     axes.tick_params(labelbottom=False)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
-    axes.text(
-        0.98, 0.95, f"{accuracy:.1f} %", transform=axes.transAxes, ha="right", va="top", fontsize=6.5, color=QUIET
-    )
+    axes.text(0.98, 1.0, f"{accuracy:.1f} %", transform=axes.transAxes, ha="right", va="top", fontsize=6.5, color=QUIET)

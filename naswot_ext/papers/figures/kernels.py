@@ -66,7 +66,8 @@ def kernels(
                     if j < len(networks):
                         _draw(grid[j, i], table[table["arch_index"] == networks[j]], norm)
                 grid[0, i].annotate(
-                    band,
+                    # A number stays with its unit.
+                    textwrap.fill(band.replace(" %", "\u00a0%"), max(int(20 * side), 8)),
                     (0.5, 1),
                     (0, 13),
                     xycoords="axes fraction",
@@ -108,7 +109,8 @@ def _normalised(table: pd.DataFrame) -> NDArray[np.float64]:
 def _heading(space: str, table: pd.DataFrame) -> str:
     if not len(table):
         return title(space)
-    return f"{title(space)}, {table['arch_index'].nunique()} networks, {table['row'].max() + 1} images"
+    n = table["arch_index"].nunique()
+    return f"{title(space)}, {n} network{'s' * (n != 1)}, {table['row'].max() + 1} images"
 
 
 def _scale(below: SubFigure, norm: Normalize, accuracy: str) -> None:

@@ -104,7 +104,7 @@ def _counted(found: pd.DataFrame, drawn: int, singular: int) -> str:
     n = "" if seeds.empty else f"{seeds.max()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     told = [f"{drawn} network{'s' * (drawn != 1)}"]
     if n:
-        told.append(f"mean ± standard deviation of {n} initialisation{'s' * (n != '1')}")
+        told.append("1 initialisation each" if n == "1" else f"mean ± standard deviation of {n} initialisations")
     if singular:
         told.append(f"{singular} singular (left edge)")
     failed = int(found["score"].isna().sum())

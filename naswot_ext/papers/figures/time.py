@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from naswot_ext.errors import NaswotError
@@ -44,7 +45,11 @@ def time(cells: pd.DataFrame, *, dataset: str = "cifar10", split: str = "test", 
         margin = 0.08 * (high - low) or 0.5
         # More on the right, where most names go.
         axes.set_xlim(10 ** (low - margin), 10 ** (high + 1.6 * margin))
-        axes.xaxis.set_major_locator(LogLocator(numticks=12))
+        if high - low < 1.5:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+        else:
+            axes.xaxis.set_major_locator(LogLocator(numticks=12))
         axes.xaxis.set_minor_formatter(NullFormatter())
         std = timed["std"].fillna(0).to_numpy(np.float64)
         accuracy = timed["accuracy"].to_numpy(np.float64)
@@ -165,4 +170,17 @@ def _names(axes: Axes, timed: pd.DataFrame, places: list[tuple[float, float, str
             steps = np.linspace(start, end, 9)
             taken += [Bbox([np.minimum(*pair) - 1, np.maximum(*pair) + 1]) for pair in pairwise(steps)]
     x, y, names = zip(*places, strict=True)
-    label_points(axes, x, y, names, points=np.column_stack([seconds, accuracy]), obstacles=taken, all_of_them=True)
+    label_points(
+        axes, x, y, _short(names), points=np.column_stack([seconds, accuracy]), obstacles=taken, all_of_them=True
+    )
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """The names, where the second and further ones of a method with several N are only "N = 100"."""
+    seen: set[str] = set()
+    short = []
+    for name in names:
+        method, _, n = name.partition(", ")
+        short.append(n if n and method in seen else name)
+        seen.add(method)
+    return short
