@@ -156,9 +156,9 @@ def _known(accuracy: pd.Series) -> pd.Series:
 
 def _first(among: npt.NDArray[np.int64], count: int, seed: int, what_for: str, which: str) -> npt.NDArray[np.int64]:
     if not 1 <= count <= len(among):
+        less = f"Choose 1 to {len(among)}, or give" if len(among) else "Give"
         raise NaswotError(
-            f"{count} architectures are to be chosen, and {len(among)} {which}. Choose 1 to {len(among)}, or give a "
-            "larger ground truth."
+            f"{count} architectures are to be chosen, and {len(among)} {which}. {less} a larger ground truth."
         )
     return _shuffled(among, seed, what_for)[:count]
 

@@ -45,6 +45,8 @@ def test_above_takes_only_better_ones_and_fewer_are_the_first_of_more() -> None:
     assert above(ACCURACY, 3, 0, threshold=90).tolist() == chosen[:3].tolist()
     with pytest.raises(NaswotError, match=r"5000 architectures are to be chosen, and \d+ have an accuracy above 90 %"):
         above(ACCURACY, 5000, 0)
+    with pytest.raises(NaswotError, match=r"and 0 have an accuracy above 99.95 %\. Give a larger ground truth"):
+        above(ACCURACY, 1, 0, threshold=99.95)
 
 
 def test_at_random_takes_each_once_and_fewer_are_the_first_of_more() -> None:
