@@ -42,8 +42,8 @@ def choose(config: Mapping[str, Any], sources_file: str | os.PathLike[str]) -> d
     offline = found.get("offline") is True
     absent: dict[str, dict[str, str]] = {}
     for kind in ("spaces", "datasets"):
-        section = found.get(kind)
-        for name, options in list(section.items()) if isinstance(section, dict) else []:
+        section = _section(found, kind)
+        for name, options in list(section.items()):
             if not isinstance(options, dict):
                 continue
             several = "first_of" in options
@@ -53,12 +53,12 @@ def choose(config: Mapping[str, Any], sources_file: str | os.PathLike[str]) -> d
             elif several or offline:
                 absent.setdefault(kind, {})[name] = "; or ".join(reasons)
                 del section[name]
-    spaces = found.get("spaces")
-    for options in spaces.values() if isinstance(spaces, dict) else []:
+    spaces = _section(found, "spaces")
+    for options in spaces.values():
         if isinstance(options, dict) and isinstance(options.get("datasets"), list):
             options["datasets"] = [x for x in options["datasets"] if x not in absent.get("datasets", {})]
     # A space with no images left cannot be scored.
-    for name, options in list(spaces.items()) if absent and isinstance(spaces, dict) else []:
+    for name, options in list(spaces.items()) if absent else []:
         if isinstance(options, dict) and options.get("datasets") == []:
             absent.setdefault("spaces", {})[name] = "there are no images to score it on"
             del spaces[name]
@@ -69,6 +69,12 @@ def choose(config: Mapping[str, Any], sources_file: str | os.PathLike[str]) -> d
     if absent:
         found["absent"] = {**found.get("absent", {}), **absent}
     return found
+
+
+def _section(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The sections of a kind; none where it is malformed, which the schema tells."""
+    section = config.get(kind)
+    return section if isinstance(section, dict) else {}
 
 
 def _first(

@@ -469,7 +469,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                     )
         accuracies = space["benchmark"]["accuracy"] if source == "table" else []
         of = [accuracy["dataset"] for accuracy in accuracies]
-        for algorithm, options in config["searches"]["algorithms"].items():
+        for algorithm, options in config["searches"]["algorithms"].items() if "papers" not in config else ():
             if of and options.get("dataset", of[0]) not in of:
                 wrong = unknown("ground-truth data set", options["dataset"], set(of))
                 yield f"searches.algorithms.{algorithm}.dataset: {wrong}"

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from naswot_ext.errors import NaswotError
 from naswot_ext.papers.cells import DIFFERS, DIGITS, NOT_MEASURED, REPRODUCED, cell, compared, frame, not_measured
 from naswot_ext.truth import final_accuracies
 
@@ -51,12 +52,30 @@ def rank_claim(
     A singular score is the worst; equal scores share the mean of their places; a failed network is left out.
     """
     tables = [scores] if isinstance(scores, pd.DataFrame) else list(scores)
-    by_score = {**_RANK, "method": "NASWOT-Jacobian", "scored_on": scored_on, "published": RANK_BY_SCORE}
-    by_params = {**_RANK, "method": "params", "published": RANK_BY_PARAMS}
+    by_score, by_params = _of_claim(scored_on)
     smallest, params, why = _smallest(truth)
     if why:
-        return frame([not_measured(why, **by_score), not_measured(why, **by_params)])
+        return no_rank_claim(why)
     return frame([_by_score(tables, smallest, params.index, by_score), _by_params(smallest, params, by_params)])
+
+
+def no_rank_claim(reason: str, scored_on: str = "cifar10") -> pd.DataFrame:
+    """The two cells of `rank_claim` where there is nothing to rank."""
+    return frame([not_measured(reason, **of_paper) for of_paper in _of_claim(scored_on)])
+
+
+def smallest_above(truth: pd.DataFrame) -> NDArray[np.int64]:
+    """Indices int64 of the networks that `rank_claim` is about; raises NaswotError where the ground truth has none."""
+    smallest, _, why = _smallest(truth)
+    if why:
+        raise NaswotError(f"There is no network to score for the claim: {why}.")
+    return smallest
+
+
+def _of_claim(scored_on: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the two cells have of the paper: by score, by parameters."""
+    by_score = {**_RANK, "method": "NASWOT-Jacobian", "scored_on": scored_on, "published": RANK_BY_SCORE}
+    return by_score, {**_RANK, "method": "params", "published": RANK_BY_PARAMS}
 
 
 def _smallest(truth: pd.DataFrame) -> tuple[NDArray[np.int64], pd.Series, str]:
@@ -217,19 +236,9 @@ def association(table: pd.DataFrame, proxy: str = "jacobian") -> pd.DataFrame:
     """
     networks = mean_scores(table, proxy)
     found = associate(networks)
-    of_paper = {
-        "paper": "arxiv2020",
-        "item": "figure5",
-        "space": "pytorchcv",
-        "scored_on": "cifar10",
-        "method": "NASWOT-Jacobian" if proxy == "jacobian" else proxy,
-        "dataset": "cifar10",
-        "split": "test",
-        "quantity": "p_value",
-        "published": SIGNIFICANT,
-    }
     if found.why:
-        return frame([cell(verdict=NOT_MEASURED, reason=found.why, **of_paper)])
+        return no_association(found.why, proxy)
+    of_paper = _of_association(proxy)
     left_out = table.loc[table["proxy"] == proxy, "network"].nunique() - found.n
     by_log = associate(networks, log_params=True)
     parts = [
@@ -253,6 +262,26 @@ def association(table: pd.DataFrame, proxy: str = "jacobian") -> pd.DataFrame:
             )
         ]
     )
+
+
+def no_association(reason: str, proxy: str = "jacobian") -> pd.DataFrame:
+    """The cell of `association` where there is nothing to test."""
+    return frame([not_measured(reason, **_of_association(proxy))])
+
+
+def _of_association(proxy: str) -> dict[str, Any]:
+    """What the cell has of the paper."""
+    return {
+        "paper": "arxiv2020",
+        "item": "figure5",
+        "space": "pytorchcv",
+        "scored_on": "cifar10",
+        "method": "NASWOT-Jacobian" if proxy == "jacobian" else proxy,
+        "dataset": "cifar10",
+        "split": "test",
+        "quantity": "p_value",
+        "published": SIGNIFICANT,
+    }
 
 
 def _initialisations(networks: pd.DataFrame) -> str:

@@ -28,12 +28,16 @@ _DRAW_FROM_POOL = ("naswot", "optimal", "random")
 _SIZES = {"nasbench101": 423_624, "nasbench201": 15_625, "nats-sss": 32_768}
 
 Searches = Sequence[tuple[pd.DataFrame, Mapping[str, Any]]]
-# {(method, data set): why}, where None stands for any.
+# {(method, data set): why}, where None stands for any; "NASWOT, N = 100" is the method with that N alone.
 Missing = Mapping[tuple[str | None, str | None], str]
 
 
 def search_cells(
-    item: tuple[str, str], searches: Searches, published: pd.DataFrame, missing: Missing | None = None
+    item: tuple[str, str],
+    searches: Searches,
+    published: pd.DataFrame,
+    missing: Missing | None = None,
+    official: str = "",
 ) -> pd.DataFrame:
     """A cell for every published number of a table, in the paper's order.
 
@@ -45,6 +49,7 @@ def search_cells(
         published: the papers' numbers, all of published.csv.
         missing: why there is no search of a (method, data set). The most specific reason counts; of two that are as
             specific, the method's.
+        official: the file that has the accuracies which the ground truth lacks, to name it.
 
     Table 2b searches on the data set that it reports, the other tables on CIFAR-10: a search that went by images or
     trainings of another data set is not that search. Where several are, one that looks up comes before one that builds
@@ -65,10 +70,10 @@ def search_cells(
     ]
     if rows.empty:
         raise NaswotError(f"The published numbers have none of {paper} {table}. Use workflow/resources/published.csv.")
-    return frame(_cell(paper, row, searches, missing or {}) for row in rows.itertuples())
+    return frame(_cell(paper, row, searches, missing or {}, official) for row in rows.itertuples())
 
 
-def _cell(paper: str, row: Any, searches: Searches, missing: Missing) -> dict[str, Any]:
+def _cell(paper: str, row: Any, searches: Searches, missing: Missing, official: str) -> dict[str, Any]:
     searched_on = row.dataset if row.table == "table2b" else "cifar10"
     of_paper = {
         "paper": paper,
@@ -94,6 +99,7 @@ def _cell(paper: str, row: Any, searches: Searches, missing: Missing) -> dict[st
     # An accuracy that the ground truth has of no architecture is no column, or one of NaN.
     if column not in runs or (len(hits) and hits[column].isna().all()):
         reason = f"the ground truth of {row.space} has no {row.dataset} {row.split} accuracy"
+        reason += f": {official} has it" if official else ""
         return not_measured(_given(missing, row, methods=False) or reason, **of_paper)
     values = hits[column].dropna()
     if values.empty:
@@ -203,9 +209,11 @@ def _given(missing: Missing, row: Any, methods: bool = True, datasets: bool = Tr
     is: a download that is missing is no reason for a search that needs days, nor one that was not run for one that was.
     """
     by_key = {(method and method_key(method), dataset): why for (method, dataset), why in missing.items()}
-    method = method_key(row.method)
-    keys: list[tuple[str | None, str | None]] = [(method, row.dataset)]
-    keys += [(method, None)] * methods
+    named = [method_key(row.method)]
+    if not pd.isna(row.n_samples):
+        named.insert(0, method_key(f"{row.method}, N = {row.n_samples:.0f}"))
+    keys: list[tuple[str | None, str | None]] = [(method, row.dataset) for method in named]
+    keys += [(method, None) for method in named if methods]
     keys += [(None, row.dataset)] * datasets
     keys += [(None, None)] * (methods and datasets)
     return next((by_key[key] for key in keys if key in by_key), None)

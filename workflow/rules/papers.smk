@@ -5,10 +5,16 @@ import csv
 import importlib.util
 
 from naswot_ext.experiments import library_names
-from naswot_ext.papers.items import ITEMS, PAPERS, SOURCES, official
+from naswot_ext.papers.items import ITEMS, PAPERS, official
+from naswot_ext.papers.items import SOURCES as PAPER_SOURCES
 
 # Searches that pay for trainings, so that their ground truth must know those.
 TRAINING_SEARCHES = ("area", "bohb", "rea", "reinforce", "rs")
+VARIANTS_OF_ALL = [
+    None,
+    *{search.get("variant") for search in SEARCHES.values()}
+    - set(configuration.SPACES.names()),
+]
 ITEM = {(item.paper, item.name): item for item in ITEMS}
 # Those with published numbers or claims to stand beside.
 WITH_CELLS = ["icml2021/figure3", "arxiv2020/figure5"]
@@ -80,7 +86,7 @@ def published_methods(item):
         rows = [
             row
             for row in csv.DictReader(file)
-            if row["source"] == SOURCES[item.paper] and row["table"] == item.name
+            if row["source"] == PAPER_SOURCES[item.paper] and row["table"] == item.name
         ]
     found = [
         (r["method"], int(r["n_samples"]) if r["n_samples"] else None) for r in rows
@@ -105,6 +111,18 @@ def has_trainings(space, epochs):
     )
 
 
+def known_datasets(space):
+    """The data sets of a space's ground truth, where the config tells them."""
+    benchmark = config["spaces"][space]["benchmark"]
+    if benchmark["source"] == "analog-nasbench":
+        return ["cifar10"]
+    return (
+        [a["dataset"] for a in benchmark.get("accuracy", [])]
+        if benchmark["source"] == "table"
+        else []
+    )
+
+
 def why_not_searched(label, space):
     """Why a search cannot be made in a space here; empty where it can."""
     search = SEARCHES[label]
@@ -118,38 +136,43 @@ def why_not_searched(label, space):
             f"the ground truth of {space} has no trainings of {search['epochs']} epochs with their seconds: "
             f"{official_file(space)} has them"
         )
+    wanted = search.get("dataset")
+    if wanted and wanted not in (known_datasets(space) or [wanted]):
+        return f"the ground truth of {space} has no accuracy on {wanted}: {official_file(space)} has it"
     if scored != "all" and n_samples > scored:
         return f"N = {n_samples}, but {scored} architectures are scored at this scale"
     return ""
 
 
 def searches_of_table(item):
-    """{(method, N): label} of the searches that stand beside the rows of a published table."""
+    """{label: (method, N)} of the searches that stand beside the rows of a published table."""
     space = item.panels[0][0]
-    found = {}
-    for label in LOOKING_UP:
-        search = SEARCHES[label]
-        variant = search.get("variant")
-        method = BESIDE.get(label)
-        if method is None and variant is None:
-            method = configuration.method_of(search["algorithm"], search.get("proxy"))
-        # A variant named after a space is for that space alone, and before others there.
-        if method is None or (
-            variant in configuration.SPACES.names() and variant != space
-        ):
-            continue
-        n_samples = (
-            search.get("n_samples")
-            if search["algorithm"] in ("naswot", "optimal")
-            else None
-        )
-        key = (configuration.method_key(method), n_samples)
-        if key not in found or variant == space:
-            found[key] = label
     wanted = {
         (configuration.method_key(method), n) for method, n in published_methods(item)
     }
-    return {key: label for key, label in found.items() if key in wanted}
+    found = {}
+    for label in LOOKING_UP:
+        search = SEARCHES[label]
+        method = BESIDE.get(label) or configuration.method_of(
+            search["algorithm"], search.get("proxy")
+        )
+        drawn = search["algorithm"] in ("naswot", "optimal")
+        key = (
+            configuration.method_key(method or ""),
+            search.get("n_samples") if drawn else None,
+        )
+        # A variant that is named after a space is for that space.
+        variant = search.get("variant")
+        if key in wanted and variant in (space, *VARIANTS_OF_ALL):
+            found[label] = key
+    for_space = {
+        key for label, key in found.items() if SEARCHES[label].get("variant") == space
+    }
+    return {
+        label: key
+        for label, key in found.items()
+        if key not in for_space or SEARCHES[label].get("variant") == space
+    }
 
 
 def table_searches(wildcards):
@@ -158,7 +181,7 @@ def table_searches(wildcards):
     return [
         SEARCH.format(space=space, dataset=dataset, algorithm=label)
         for space, dataset in there(item)
-        for label in searches_of_table(item).values()
+        for label in searches_of_table(item)
         if not why_not_searched(label, space)
     ]
 
@@ -172,7 +195,7 @@ def missing_searches(item):
     ]
     if len(item.panels) == 1:  # what is searched on one data set is reported on all
         lacking = [[None, None, None, reason] for *_, reason in lacking]
-    for (method, n_samples), label in searches_of_table(item).items():
+    for label, (method, n_samples) in searches_of_table(item).items():
         for space, _ in there(item)[:1]:
             if why_not_searched(label, space):
                 lacking.append(
@@ -549,7 +572,7 @@ rule paper_searches:
             category=paper_of,
             labels=lambda w: item_labels(w, "CSV"),
         ),
-        md="<results>/{paper_item}.md",
+        markdown="<results>/{paper_item}.md",
         tex="<results>/{paper_item}.tex",
         html=report(
             "<results>/{paper_item}.html",
@@ -568,6 +591,8 @@ rule paper_searches:
         order=lambda w, input: " ".join(input.searches),  # Snakemake compares inputs as a set
         beside=lambda w, input: beside(input.searches),
         missing=lambda w: missing_searches(item_of(w)),
+        heading=lambda w: item_of(w).title,
+        official=lambda w: str(official_file(item_of(w).panels[0][0])),
         note=scale_note(),
         code=fingerprint(
             "naswot_ext.provenance",
@@ -879,7 +904,7 @@ rule paper_claim:
             category=paper_of,
             labels=lambda w: item_labels(w, "CSV"),
         ),
-        md="<results>/{paper_item}.md",
+        markdown="<results>/{paper_item}.md",
         tex="<results>/{paper_item}.tex",
         html=report(
             "<results>/{paper_item}.html",
@@ -896,6 +921,7 @@ rule paper_claim:
     threads: 1
     params:
         missing=lambda w: missing_panels(item_of(w)),
+        heading=lambda w: item_of(w).title,
         note=scale_note(),
         code=fingerprint(
             "naswot_ext.provenance",

@@ -5,14 +5,14 @@ from _common import reporting
 with reporting(snakemake):
     import pandas as pd
 
-    from naswot_ext.papers.claims import rank_claim
+    from naswot_ext.papers.claims import no_rank_claim, rank_claim
     from naswot_ext.papers.layout import write_table
     from naswot_ext.provenance import read_table
 
     if snakemake.params.missing:
-        cells = rank_claim.missing(snakemake.params.missing[0][-1])
+        cells = no_rank_claim(snakemake.params.missing[0][-1])
     else:
         tables = [read_table(file) for file in (*snakemake.input.scores, *snakemake.input.claimed)]
         scores = pd.concat(tables).drop_duplicates("arch_index")
         cells = rank_claim(scores, read_table(snakemake.input.truth[0]))
-    write_table(cells, snakemake.output, note=snakemake.params.note)
+    write_table(cells, snakemake.params.heading, snakemake.params.note, **snakemake.output)

@@ -14,7 +14,11 @@ with reporting(snakemake):
     # The score tables of one panel stand together, one a seed.
     seeds = len(files.scores) // max(len(files.truth), 1)
     scored = [
-        Scored([read_table(table) for table in files.scores[i * seeds : (i + 1) * seeds]], read_table(truth), read_table(rows))
+        Scored(
+            [read_table(table) for table in files.scores[i * seeds : (i + 1) * seeds]],
+            read_table(truth),
+            read_table(rows),
+        )
         for i, (truth, rows) in enumerate(zip(files.truth, files.correlations, strict=True))
     ]
     split = params.figures["split"]

@@ -14,5 +14,9 @@ with reporting(snakemake):
         for file in snakemake.input.searches
     ]
     item = tuple(snakemake.wildcards.paper_item.split("/"))
-    cells = search_cells(item, searches, pd.read_csv(snakemake.input.published), snakemake.params.missing)
-    write_table(cells, snakemake.output, note=snakemake.params.note)
+    missing = {
+        (f"{method}, N = {n_samples}" if n_samples else method, dataset): reason
+        for method, n_samples, dataset, reason in snakemake.params.missing
+    }
+    cells = search_cells(item, searches, pd.read_csv(snakemake.input.published), missing, snakemake.params.official)
+    write_table(cells, snakemake.params.heading, snakemake.params.note, **snakemake.output)

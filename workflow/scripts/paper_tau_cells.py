@@ -12,6 +12,4 @@ with reporting(snakemake):
     rows = pd.concat([read_table(file) for file in snakemake.input.correlations])
     missing = {(space, dataset): reason for space, dataset, reason in snakemake.params.missing}
     published = pd.read_csv(snakemake.input.published)
-    write_cells(
-        tau_cells(rows, published, missing, confidence=snakemake.params.confidence), snakemake.output[0]
-    )
+    write_cells(tau_cells(rows, published, missing, confidence=snakemake.params.confidence), snakemake.output[0])
