@@ -53,7 +53,7 @@ def listing() -> dict[str, tuple[float, int]]:
 
 
 def chosen(networks: str | Sequence[str]) -> list[str]:
-    """The networks that "all", "light" or a list of names means; raises NaswotError for a name that there is none of."""
+    """The networks that "all", "light" or a list of names means; raises NaswotError for a name that is none."""
     known = listing()
     wanted = list(known) if networks == "all" else list(LIGHT) if networks == "light" else list(networks)
     for name in wanted:
