@@ -155,7 +155,10 @@ def panel_sheet(
             if found is None:
                 reason = reasons.get((space, dataset), "no ground truth in this run")
                 absent_panel(
-                    axes, f"{title(space)}\n{title(dataset)}", textwrap.fill(reason, int(11 * size[0])), text_size
+                    axes,
+                    f"{title(space)}\n{title(dataset)}",
+                    textwrap.fill(reason, int(11 * size[0]), break_on_hyphens=False),
+                    text_size,
                 )
                 continue
             part, row = found

@@ -63,7 +63,7 @@ def ablation(
             part = samples[samples["kind"] == kind]
             if part.empty:
                 reason = reasons.get(kind, "not measured")
-                absent_panel(axes, heading, textwrap.fill(reason, int(11 * width / columns)))
+                absent_panel(axes, heading, textwrap.fill(reason, int(11 * width / columns), break_on_hyphens=False))
                 continue
             axes.set_xlabel(f"{accuracy} accuracy (%)".lstrip())
             axes.set_ylabel(y_label)

@@ -42,7 +42,8 @@ def bars(
     if not spaces or not proxies:
         raise NaswotError("Bars need at least one space and one proxy to draw.")
     found = data(rows, spaces, proxies, dataset=dataset, split=split)
-    heights = [len(proxies) if (found["space"] == space).any() else 1 for space in spaces]
+    why = {space: textwrap.fill(reasons.get(space, "not measured"), 48, max_lines=2) for space in spaces}
+    heights = [len(proxies) if (found["space"] == space).any() else 1 + why[space].count("\n") for space in spaces]
     with style():
         figure = canvas(COLUMN, 0.65 + 0.16 * sum(heights) + 0.24 * len(spaces))
         axes = figure.add_subplot()
@@ -55,8 +56,9 @@ def bars(
             axes.text(0, top, _heading(space, part, split), fontsize=7, bbox=white, **place)
             top += 1.05
             if not part:
-                reason = textwrap.shorten(reasons.get(space, "not measured"), 58, placeholder=" …")
-                axes.text(0.02, top, reason, color=QUIET, fontsize=6.5, bbox=white, **place)
+                # The first of its lines where a bar would be.
+                place["va"] = "top"
+                axes.text(0.02, top - 0.4, why[space], color=QUIET, fontsize=6.5, bbox=white, **place)
             for i, proxy in enumerate(proxies if part else ()):
                 ticks.append((top + i, title(proxy)))
                 published |= _bar(axes, top + i, part.get(proxy), _COLOURS[i % len(_COLOURS)])

@@ -43,7 +43,9 @@ def histograms(table: pd.DataFrame, *, accuracy: str = "") -> Figure:
         pairs = table.groupby("arch_index")["count"].sum()
         least, most = int(pairs[pairs > 0].min() if pairs.any() else 0), int(pairs.max())
         counted = f"{most}" if least == most else f"{least} to {most}"
-        figure.supxlabel(f"correlation of the Jacobians of two images ({counted} pairs a network)", fontsize=8)
+        between = " " if width > 5 else "\n"
+        label = f"correlation of the Jacobians of two images{between}({counted} pairs a network)"
+        figure.supxlabel(label, fontsize=8)
         figure.supylabel("pairs of images", fontsize=8)
         n = len(networks)
         told = [f"{n} untrained network{'s' * (n != 1)}, each histogram to its own scale"]

@@ -56,7 +56,7 @@ def kernels(
             block.suptitle(_heading(space, table), fontsize=8)
             if not found:
                 axes = block.subplots()
-                reason = textwrap.fill(reasons.get(space, "not measured"), int(18 * side))
+                reason = textwrap.fill(reasons.get(space, "not measured"), int(18 * side), break_on_hyphens=False)
                 absent_panel(axes, "", reason)
                 continue
             grid = block.subplots(rows, len(found), squeeze=False)

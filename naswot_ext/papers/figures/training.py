@@ -53,9 +53,8 @@ def training(traces: pd.DataFrame, *, y_label: str, accuracy: str = "", width: f
             axes.plot(singular["epoch"], zero, "v", color=MARK, markersize=4, clip_on=False, transform=edge)
         axes.set_xlabel("epochs of training")
         axes.set_ylabel(y_label)
-        lines = [
-            f"{len(networks)} network{'s' * (len(networks) > 1)}; at the ends: {accuracy} accuracy".replace("  ", " ")
-        ]
+        lines = [f"{len(networks)} network{'s' * (len(networks) > 1)}, {epochs} epoch{'s' * (epochs != 1)}"]
+        lines += [f"at the ends: {accuracy} accuracy".replace("  ", " ")]
         lines += _told(traces, len(singular))
         axes.set_title("\n".join(lines), fontsize=7)
         # A line that ends early keeps its label beside the others.
