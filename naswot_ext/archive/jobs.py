@@ -29,6 +29,18 @@ DERIVED = frozenset(
         "correlation_table",
         "gather_runs",
         "gather_scores",
+        "paper_ablation",
+        "paper_bars",
+        "paper_claim",
+        "paper_histograms",
+        "paper_kernels",
+        "paper_library",
+        "paper_scatter",
+        "paper_searches",
+        "paper_summary",
+        "paper_tau_cells",
+        "paper_time",
+        "paper_training",
         "proxy_bars",
         "proxy_matrix",
         "proxy_tests",
@@ -44,7 +56,22 @@ DERIVED = frozenset(
     }
 )
 # Which measure, train, or read what the archive does not hold: their outputs are what the others start from.
-MEASUREMENTS = frozenset({"architectures", "batch", "fetch", "ground_truth", "network_search", "score"})
+MEASUREMENTS = frozenset(
+    {
+        "ablation",
+        "architectures",
+        "batch",
+        "claimed_score",
+        "fetch",
+        "ground_truth",
+        "jacobian_correlations",
+        "kernels",
+        "library",
+        "network_search",
+        "score",
+        "training",
+    }
+)
 # Which write what the archive is read by. Nothing depends on their outputs.
 REPORTS = frozenset({"archive", "report"})
 

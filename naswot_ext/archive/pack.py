@@ -88,7 +88,7 @@ def pack(run: Run, archive: str | os.PathLike[str]) -> None:
         _write_environment(run, records.values(), folder)
         _write_json(folder / "sources.json", _sources(run, records.values()))
         (folder / "workflow").mkdir()
-        (folder / "workflow/rulegraph.dot").write_text(hidden.without(run.rulegraph))
+        (folder / "workflow/rulegraph.dot").write_text(picture.write_dot(run.rulegraph))
         picture.draw(run.rulegraph, folder / "workflow/rulegraph.png", folder / "workflow/rulegraph.pdf")
         _write_json(folder / "rewritten.json", sorted(changed))
         date = facts["committed"] or _newest(run.results / row.path for row in rows)

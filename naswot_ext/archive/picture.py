@@ -15,10 +15,18 @@ _WIDTH, _HEIGHT = 1.5, 0.75  # inches a box takes, with the space around it
 
 
 def read_dot(dot: str) -> tuple[list[str], list[Edge]]:
-    """The names of the rules and which goes into which, of `snakemake --rulegraph dot`."""
+    """The names of the rules and which goes into which, sorted, of `snakemake --rulegraph dot`."""
     labels = dict(re.findall(r'^\s*(\d+)\[label = "([^"\\]+)', dot, re.MULTILINE))
     edges = re.findall(r"^\s*(\d+) -> (\d+)", dot, re.MULTILINE)
-    return list(labels.values()), [(labels[a], labels[b]) for a, b in edges]
+    # Snakemake's order is another each time.
+    return sorted(labels.values()), sorted((labels[a], labels[b]) for a, b in edges)
+
+
+def write_dot(dot: str) -> str:
+    """Snakemake's rule graph in an order that is always the same, for Graphviz."""
+    names, edges = read_dot(dot)
+    lines = [*(f'    "{name}";' for name in names), *(f'    "{a}" -> "{b}";' for a, b in edges)]
+    return "\n".join(["digraph rules {", *lines, "}"]) + "\n"
 
 
 def layers(names: Iterable[str], edges: Iterable[Edge]) -> list[list[str]]:
@@ -72,7 +80,7 @@ def draw(dot: str, *paths: str | os.PathLike[str]) -> None:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set_xlim(0, width)
-        axes.set_ylim(len(rows), 0)
+        axes.set_ylim(max(len(rows), 1), 0)
         at = {name: ((i + 0.5) * width / len(row), y + 0.5) for y, row in enumerate(rows) for i, name in enumerate(row)}
         for a, b in edges:
             (x0, y0), (x1, y1) = at[a], at[b]

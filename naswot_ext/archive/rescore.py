@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from naswot_ext.archive.container import sha256
+from naswot_ext.archive.jobs import machine
 from naswot_ext.errors import NaswotError
-from naswot_ext.provenance import read_provenance, read_table
+from naswot_ext.provenance import read_provenance, read_table, software
 from naswot_ext.proxy_names import REGISTERED
 
 # The same code on the same kind of CPU or GPU, with as many threads and the same torch, gives the same bits, so nothing
@@ -21,6 +24,9 @@ from naswot_ext.proxy_names import REGISTERED
 # a network's code. TOLERANCES says how far scores may then be apart, as a part of the larger one.
 EXACT = 0.0
 ELSEWHERE = 1e-3
+# What `scoring.score_architectures` records, and the columns that it writes. (Its module would bring torch with it.)
+_FACTS = {"batch", "device", "network", "precision", "proxy", "seed", "space", "threads", "torch"}
+_COLUMNS = {"arch_index", "arch", "score", "status", "units"}
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,18 @@ class Outcome:
     problems: tuple[str, ...]
 
 
-def score_tables(results: Path) -> dict[tuple[str, str], list[Path]]:
-    """The gathered score tables of registered proxies, by space and data set. Aggregates are ranks, made from these."""
-    found: dict[tuple[str, str], list[Path]] = {}
-    for path in sorted((results / "scores").glob("*/*/*/seed-*.parquet")):
-        space, dataset, proxy = path.relative_to(results / "scores").parts[:3]
+def score_tables(results: Path) -> dict[str, list[Path]]:
+    """The tables of one registered proxy's scores, by the folder of their space and data set.
+
+    Those of several proxies are shards of these; aggregates are ranks, made from these.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(results.rglob("*.parquet")):
+        facts, columns = read_provenance(path), pq.read_schema(path).names
         # A proxy of the user's own is code that is not this project's.
-        if proxy in REGISTERED.names() and "batch" in read_provenance(path):
-            found.setdefault((space, dataset), []).append(path)
+        registered = isinstance(facts.get("proxy"), str) and facts["proxy"] in REGISTERED.names()
+        if registered and facts.keys() >= _FACTS and set(columns) >= _COLUMNS:
+            found.setdefault(path.parents[1].relative_to(results).as_posix(), []).append(path)
     return found
 
 
@@ -78,17 +88,17 @@ def draw(tables: Iterable[Path], count: int, random: np.random.Generator) -> dic
     return {path: tuple(numbers) for path, numbers in drawn.items()}
 
 
-def plan(archive: Path, count: int, random: np.random.Generator) -> dict[tuple[str, str], list[Task | str]]:
-    """What is scored again, by space and data set; a sentence stands for a table whose images are not there."""
+def plan(archive: Path, count: int, random: np.random.Generator) -> dict[str, list[Task | str]]:
+    """What is scored again, by the folder of space and data set; a sentence stands for a table without its images."""
     batches = {sha256(path): path for path in sorted((archive / "results/batches").rglob("*.npz"))}
-    plans: dict[tuple[str, str], list[Task | str]] = {}
-    for (space, dataset), tables in score_tables(archive / "results").items():
-        listing = archive / f"results/architectures/{space}.parquet"
+    plans: dict[str, list[Task | str]] = {}
+    for place, tables in score_tables(archive / "results").items():
         for path, rows in draw(tables, count, random).items():
             facts = read_provenance(path)
+            listing = archive / f"results/architectures/{facts['space']}.parquet"
             batch = batches.get(facts["batch"])
             name = path.relative_to(archive)
-            plans.setdefault((space, dataset), []).append(
+            plans.setdefault(place, []).append(
                 Task(path, rows, batch, listing if listing.is_file() else None, tolerance(facts, archive))
                 if batch
                 else f"{name} cannot be scored again: the images that it was scored on are not in the archive"
@@ -98,11 +108,6 @@ def plan(archive: Path, count: int, random: np.random.Generator) -> dict[tuple[s
 
 def tolerance(facts: Mapping[str, Any], archive: Path) -> float:
     """How far scores may differ that were made with these facts of a table, and on the archive's machines."""
-    import json
-
-    from naswot_ext.archive.jobs import machine
-    from naswot_ext.provenance import software
-
     machines = json.loads((archive / "environment/machines.json").read_text())["made_on"]
     here = machine()["cpu"]
     same = facts["device"] == "cpu" and machines and all(made["cpu"] == here for made in machines)

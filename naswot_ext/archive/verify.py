@@ -160,7 +160,7 @@ def _scored_again(folder: Path, sample: int, random: np.random.Generator, pool: 
         what = f"{sum(outcome.compared for outcome in found)} scores, relative difference at most "
         what += f"{max(outcome.largest for outcome in found):.1e} of {tolerance:.0e} allowed"
         problems = [problem for outcome in found for problem in outcome.problems]
-        yield from _checks(f"scored again, {'/'.join(place)}", problems, what)
+        yield from _checks(f"scored again, {place}", problems, what)
     if not waiting:
         yield Check(None, "scored again: no scores of registered proxies are in the archive")
 

@@ -1,0 +1,138 @@
+"""One file, the same bytes for the same content; what is unpacked is not trusted."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from naswot_ext.archive.container import check_manifest, compress, unpack, write_manifest
+from naswot_ext.errors import NaswotError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "made"
+    (made / "deep/er").mkdir(parents=True)
+    (made / "a.txt").write_text("a")
+    (made / "deep/er/numbers.bin").write_bytes(os.urandom(300_000))
+    write_manifest(made)
+    return made
+
+
+@pytest.fixture
+def archive(folder: Path, tmp_path: Path) -> Path:
+    compress(folder, tmp_path / "x.tar.zst")
+    return tmp_path / "x.tar.zst"
+
+
+def test_what_is_unpacked_is_what_was_packed(archive: Path, folder: Path, tmp_path: Path) -> None:
+    unpacked = unpack(archive, tmp_path / "other")
+    assert (unpacked / "deep/er/numbers.bin").read_bytes() == (folder / "deep/er/numbers.bin").read_bytes()
+    assert check_manifest(unpacked) == []
+
+
+def test_the_same_content_gives_the_same_bytes_whatever_times_files_have(folder: Path, archive: Path) -> None:
+    before = archive.read_bytes()
+    os.utime(folder / "a.txt", (1, 1))
+    compress(folder, archive)
+    assert archive.read_bytes() == before
+
+
+def test_members_have_no_owner_and_no_time(archive: Path) -> None:
+    content = zstandard.ZstdDecompressor().decompressobj().decompress(archive.read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        for member in tar:
+            assert (member.uid, member.gid, member.uname, member.gname, member.mtime) == (0, 0, "", "", 0)
+
+
+def test_sha256sum_checks_the_manifest(folder: Path) -> None:
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "MANIFEST.sha256"], cwd=folder, check=True)
+
+
+def test_the_manifest_tells_changed_missing_and_additional_files(folder: Path) -> None:
+    (folder / "a.txt").write_text("b")
+    (folder / "deep/er/numbers.bin").unlink()
+    (folder / "new").touch()
+    changed, missing, new = sorted(check_manifest(folder))
+    assert changed == "a.txt has another SHA-256 than MANIFEST.sha256 says"
+    assert missing == "deep/er/numbers.bin is missing"
+    assert new == "new is not in MANIFEST.sha256"
+
+
+def test_a_link_is_not_packed(folder: Path, tmp_path: Path) -> None:
+    (folder / "link").symlink_to("/etc/hostname")
+    with pytest.raises(NaswotError, match="is a link"):
+        compress(folder, tmp_path / "x.tar.zst")
+
+
+@pytest.mark.parametrize("part", [0.3, 0.9, 0.99999])
+def test_an_archive_that_was_cut_short_is_refused_wherever(archive: Path, part: float, tmp_path: Path) -> None:
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: min(int(len(whole) * part), len(whole) - 1)])
+    with pytest.raises(NaswotError, match=r"not a whole \.tar\.zst archive"):
+        unpack(archive, tmp_path / "other")
+
+
+def test_an_archive_with_a_flipped_byte_is_refused(archive: Path, tmp_path: Path) -> None:
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(NaswotError, match=r"not a whole \.tar\.zst archive"):
+        unpack(archive, tmp_path / "other")
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("<!doctype html>")
+    with pytest.raises(NaswotError, match=r"x is not a whole \.tar\.zst archive"):
+        unpack(tmp_path / "x", tmp_path / "other")
+    (tmp_path / "y").write_bytes(zstandard.compress(b"no tar"))
+    with pytest.raises(NaswotError, match="y "):
+        unpack(tmp_path / "y", tmp_path / "other")
+    with pytest.raises(NaswotError, match="No such file"):
+        unpack(tmp_path / "z", tmp_path / "other")
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    member.linkname = "/etc/passwd" if kind != tarfile.REGTYPE else ""
+    return member
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        _member("/tmp/naswot/x"),
+        _member("naswot/../../x"),
+        _member("other/x"),
+        _member("naswot"),
+        _member("naswot/x", tarfile.SYMTYPE),
+        _member("naswot/x", tarfile.LNKTYPE),
+        _member("naswot/x", tarfile.FIFOTYPE),
+    ],
+    ids=lambda member: f"{member.name} {member.type!r}",
+)
+def test_nothing_but_files_in_the_one_folder_is_unpacked(member: tarfile.TarInfo, tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        tar.addfile(member)
+    (tmp_path / "bad.tar.zst").write_bytes(zstandard.compress(content.getvalue()))
+    with pytest.raises(NaswotError, match="is none that `snakemake archive` wrote"):
+        unpack(tmp_path / "bad.tar.zst", tmp_path / "other")
+    assert not list((tmp_path / "other").rglob("*"))
+
+
+def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        tar.addfile(_member("naswot/x"))
+        tar.addfile(_member("naswot/x"))
+    (tmp_path / "bad.tar.zst").write_bytes(zstandard.compress(content.getvalue()))
+    with pytest.raises(NaswotError, match="twice"):
+        unpack(tmp_path / "bad.tar.zst", tmp_path / "other")

@@ -1,0 +1,118 @@
+"""What a job record holds, and that a script gets the same values from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from snakemake.iocontainers import InputFiles, Namedlist, Params, Wildcards
+
+from naswot_ext.archive.jobs import DERIVED, MEASUREMENTS, REPORTS, Places, decoded, encoded, kind_of, named, record
+from naswot_ext.errors import NaswotError
+from tests.conftest import REPOSITORY
+
+PLACES = Places("results", "/repository", "downloads")
+VALUES = [
+    None,
+    True,
+    3,
+    0.1,
+    "text with <results> in it",
+    [1, [2.5, "x"]],
+    ("a", 1),
+    {"key": {"nested": [1]}},
+    {1: "a", ("x", 2): "b"},
+    {"$path": "an ordinary key that looks like a mark"},
+    {"a", "b"},
+    range(2, 9, 3),
+    Path("some/file"),
+    np.float32(0.1),
+    np.int64(7),
+]
+
+
+def _same(value: str) -> str:
+    return value
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_param_comes_back_as_the_value_and_type_that_it_was(value: Any) -> None:
+    again = decoded(json.loads(json.dumps(encoded(value, PLACES))), _same)
+    assert again == value
+    assert type(again) is type(value)
+
+
+def test_an_array_comes_back_with_its_type() -> None:
+    again = decoded(json.loads(json.dumps(encoded(np.arange(4, dtype=np.float32), PLACES))), _same)
+    np.testing.assert_array_equal(again, np.arange(4, dtype=np.float32))
+    assert again.dtype == np.float32
+
+
+def test_named_inputs_come_back_under_their_names() -> None:
+    given = InputFiles(["results/t", "results/a", "results/b", "results/c"])
+    for name, first, end in (("truth", 0, None), ("scores", 1, 3), ("one", 3, 4)):
+        given._set_name(name, first, end)
+    job = SimpleNamespace(
+        rule="r",
+        input=given,
+        output=Namedlist(["results/out"]),
+        wildcards=Wildcards(fromdict={"space": "s"}),
+        params=Params(fromdict={"options": {"n": (1, 2)}, "proxies": ["a", "b"]}),
+        threads=2,
+        config={"results": "results"},
+        scriptdir="/repository/workflow/scripts",
+    )
+    facts = json.loads(json.dumps(record(job)))
+    files = named(facts["input"], _same)
+    assert files.truth == "<results>/t"
+    assert files.scores == ["<results>/a", "<results>/b"]
+    assert list(files.one) == ["<results>/c"]
+    assert files.get("absent") is None
+    assert dict(**files) == dict(files.items())
+    assert files["truth"] == files[0]
+    params = named(facts["params"], lambda value: decoded(value, _same))
+    assert params.options == {"n": (1, 2)}
+    assert list(params.proxies) == ["a", "b"]
+    assert facts["wildcards"] == {"space": "s"}
+    assert facts["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "short"),
+    [
+        ("results/tables/x.csv", "<results>/tables/x.csv"),
+        ("/repository/workflow/resources/published.csv", "<code>/workflow/resources/published.csv"),
+        ("downloads/nats-sss/file.pickle", "<downloads>/nats-sss/file.pickle"),
+        ("/elsewhere/results/x", "/elsewhere/results/x"),
+        ("../results/x", "../results/x"),
+        ("results-of-another-run/x", "results-of-another-run/x"),
+    ],
+)
+def test_a_path_is_recorded_by_its_place(path: str, short: str) -> None:
+    assert PLACES.shorten(path) == short
+
+
+def test_results_are_found_at_an_absolute_path_inside_of_the_code(tmp_path: Path) -> None:
+    places = Places(str(tmp_path / "code/results"), str(tmp_path / "code"))
+    assert places.shorten(str(tmp_path / "code/results/a")) == "<results>/a"
+    assert places.shorten(str(tmp_path / "code/b")) == "<code>/b"
+
+
+def test_a_value_that_no_script_could_be_given_again_is_refused() -> None:
+    with pytest.raises(TypeError, match="type object cannot be recorded"):
+        encoded(object(), PLACES)
+
+
+def test_every_script_is_in_one_list() -> None:
+    scripts = {path.stem for path in (REPOSITORY / "workflow/scripts").glob("[a-z]*.py")}
+    assert scripts == DERIVED | MEASUREMENTS | REPORTS
+    assert len(scripts) == len(DERIVED) + len(MEASUREMENTS) + len(REPORTS)
+
+
+def test_an_unknown_script_is_an_error() -> None:
+    with pytest.raises(NaswotError, match="names the script other"):
+        kind_of("other")
