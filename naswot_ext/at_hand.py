@@ -51,7 +51,7 @@ def choose(config: Mapping[str, Any], sources_file: str | os.PathLike[str]) -> d
             if chosen is not None:
                 section[name] = chosen
             elif several or offline:
-                absent.setdefault(kind, {})[name] = "; or ".join(reasons)
+                absent.setdefault(kind, {})[name] = " and ".join(reasons)
                 del section[name]
     spaces = _section(found, "spaces")
     for options in spaces.values():
@@ -112,14 +112,14 @@ def _lacking(source: Mapping[str, Any], downloads: Mapping[str, Any], folder: Pa
     given = [str(source[key]) for key in ("path", "local") if key in source]
     for path in [*given, *([str(source["split"])] if "split" in source else [])]:
         if not Path(path).exists():
-            yield f"there is no {path}", False
+            yield f"no {path}", False
     names = [] if given else [download_name(source)]
     if str(source.get("part", "")).endswith("-half") and "split" not in source:
         names.append("cifar10-split")
     for name in names:
         for file in downloads.get(name, {}).get("files", []):
             if not (folder / name / file["name"]).exists():
-                yield f"{folder / name / file['name']} is not there ({downloads[name]['title']})", True
+                yield f"no {folder / name / file['name']} ({downloads[name]['title']})", True
                 break  # one line for a download of many files
 
 
