@@ -130,8 +130,8 @@ def agreement(samples: pd.DataFrame) -> pd.DataFrame:
     """Whether a setting changes the ranking: a row a kind and batch size.
 
     Kendall's tau-b of the networks' mean scores with `reference` (the mean scores of the mini-batches; for batch
-    sizes, those of 128, or the largest) and with `accuracy`; `networks` are those that both have. NaN: undefined. A
-    network with a singular sample has the lowest mean, a failed sample is left out.
+    sizes, those of 128, or the largest) and with `accuracy`; `networks` are those that both have. NaN: undefined, as
+    of fewer than 3 networks. A network with a singular sample has the lowest mean, a failed sample is left out.
     """
     means = _means(samples)
     sizes = sorted(size for kind, size in means if kind == "batch_size")
@@ -180,7 +180,7 @@ def _means(samples: pd.DataFrame) -> dict[tuple[str, int], pd.Series]:
 
 
 def _tau(x: pd.Series, y: pd.Series) -> float:
-    return kendall(x.to_numpy(np.float64), y.to_numpy(np.float64)) if len(x) > 1 else float("nan")
+    return kendall(x.to_numpy(np.float64), y.to_numpy(np.float64)) if len(x) > 2 else float("nan")
 
 
 def _told(part: pd.DataFrame, agreed: pd.DataFrame, letter: str | None) -> list[str]:

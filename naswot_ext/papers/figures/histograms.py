@@ -64,7 +64,7 @@ def _draw(axes: Axes, part: pd.DataFrame) -> None:
     axes.stairs(counts, [*part["low"], part["high"].iloc[-1]], color=INK, linewidth=0.4)
     if not counts.any():
         axes.text(
-            0.5, 0.5, "no correlation\nis defined", transform=axes.transAxes, ha="center", va="center", fontsize=6.5
+            0.5, 0.35, "no correlation\nis defined", transform=axes.transAxes, ha="center", va="center", fontsize=6.5
         )
     # Room for the accuracy above.
     axes.set_ylim(0, max(counts.max() * 1.3, 1e-9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,10 @@ def library(
             )
         axes.set_xlabel(x_label)
         axes.set_ylabel(f"{accuracy} accuracy, as the package states it (%)")
-        axes.set_title("\n".join(filter(None, [_counted(found, len(drawn), len(singular)), note])), fontsize=7.5)
+        axes.set_title(
+            "\n".join(filter(None, [_counted(found, len(drawn), len(singular)), textwrap.fill(note, 105)])),
+            fontsize=7.5,
+        )
         _label(axes, x, y, spread, [str(name).removesuffix("_cifar10") for name in drawn["network"]], labels)
     return figure
 

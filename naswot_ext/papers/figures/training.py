@@ -63,12 +63,15 @@ def training(traces: pd.DataFrame, *, y_label: str, accuracy: str = "", width: f
 
 
 def agreement(traces: pd.DataFrame) -> float:
-    """Kendall's tau-b of the scores before training with those of each network's last epoch; NaN where undefined."""
+    """Kendall's tau-b of the scores before training with those of each network's last epoch.
+
+    NaN where it is undefined, as of fewer than 3 networks.
+    """
     known = traces.dropna(subset=["score"]).sort_values("epoch", kind="stable")
     before = known[known["epoch"] == 0].set_index("arch_index")["score"]
     after = known[known["epoch"] > 0].groupby("arch_index")["score"].last()
     shared = before.index.intersection(after.index)
-    if len(shared) < 2:
+    if len(shared) < 3:
         return float("nan")
     return kendall(before.loc[shared].to_numpy(np.float64), after.loc[shared].to_numpy(np.float64))
 

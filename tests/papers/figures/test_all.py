@@ -48,7 +48,8 @@ def test_its_text_is_large_enough_inside_the_figure_and_apart(tmp_path, name):
     small = [text.get_text() for text in texts if text.get_fontsize() < SIZE]
     assert not small
     page = figure.bbox.padded(1.5)
-    boxes = {text: text.get_window_extent() for text in texts}
+    # Of a label alone, without the line to what it names.
+    boxes = {text: Text.get_window_extent(text) for text in texts}
     cut = [
         text.get_text()
         for text, box in boxes.items()
