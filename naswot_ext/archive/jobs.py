@@ -72,6 +72,9 @@ MEASUREMENTS = frozenset(
         "training",
     }
 )
+# By which libraries choose their kernels, and with them the order in which sums are rounded. Virtual machines' CPUs have
+# others under the same name.
+_INSTRUCTIONS = ("amx_bf16", "amx_tile", "avx", "avx2", "avx512_bf16", "avx512_vnni", "avx512f", "avx_vnni", "fma")
 # Which write what the archive is read by. Nothing depends on their outputs.
 REPORTS = frozenset({"archive", "report"})
 
@@ -256,7 +259,8 @@ def machine() -> dict[str, Any]:
 
     No names of hosts or users.
     """
-    facts: dict[str, Any] = {"cpu": _cpu(), "cores": os.cpu_count(), "memory_gib": _memory_gib()}
+    facts: dict[str, Any] = {"cpu": _cpu(), "instructions": _instructions()}
+    facts |= {"cores": os.cpu_count(), "memory_gib": _memory_gib()}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         facts["gpu"] = torch.cuda.get_device_name()
@@ -264,12 +268,20 @@ def machine() -> dict[str, Any]:
 
 
 def _cpu() -> str:
+    return _cpuinfo("model name") or platform.machine()
+
+
+def _instructions() -> list[str]:
+    return sorted(set(_INSTRUCTIONS) & set(_cpuinfo("flags").split()))
+
+
+def _cpuinfo(key: str) -> str:
+    """What Linux says of the first core; empty where nobody says anything."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def _memory_gib() -> float:
