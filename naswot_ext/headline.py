@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from naswot_ext.papers.summary import totals
 from naswot_ext.tables import QUOTED, cell, groups, interval, row_label, spread, title
 
 
@@ -38,6 +39,18 @@ def headline(tables: str | os.PathLike[str]) -> list[str]:
             line = f"  {label:<{width}}  {spread(row.mean, row.std) or 'none':<14}"
             lines.append(f"{line} {row.runs} runs{_beside(spread(row.published_mean, row.published_std))}")
     return lines
+
+
+def reproduced(summary: str | os.PathLike[str]) -> list[str]:
+    """How many of the papers' numbers were reproduced, from summary.csv: a line for each table and figure."""
+    table = pd.read_csv(summary)
+    width = max(len(f"{row.paper} {row.item}") for row in table.itertuples()) if len(table) else 0
+    lines = [
+        f"  {f'{row.paper} {row.item}':<{width}}  {row.reproduced:3} reproduced, {row.differs:3} different, "
+        f"{row.not_measured:3} not measured"
+        for row in table.rename(columns={"not measured": "not_measured"}).itertuples()
+    ]
+    return [totals(table), *lines]
 
 
 def _test_if_any(table: pd.DataFrame) -> pd.DataFrame:

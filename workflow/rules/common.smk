@@ -70,11 +70,15 @@ def check_writable(folder):
 
 def say_what_was_found(folder):
     """Print where the results are, and the headline."""
-    from naswot_ext.headline import headline
+    from naswot_ext.headline import headline, reproduced
 
-    print("", *headline(f"{folder}/tables"), "", sep="\n")
-    for what in ("report.html", "tables", "figures"):
-        print(f"{what.removesuffix('.html'):8}{Path(folder, what)}")
+    if "papers" in config:
+        lines, made = reproduced(f"{folder}/summary.csv"), ("summary.md", *PAPERS)
+    else:
+        lines, made = headline(f"{folder}/tables"), ("tables", "figures")
+    print("", *lines, "", sep="\n")
+    for what in ("report.html", *made):
+        print(f"{Path(what).stem:10}{Path(folder, what)}")
 
 
 def searches_of(algorithms):

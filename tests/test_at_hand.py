@@ -1,0 +1,124 @@
+"""Of several sources the one that is there, scales, and what is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from naswot_ext.at_hand import choose, with_scale
+from naswot_ext.errors import NaswotError
+from tests.conftest import REPOSITORY
+
+SOURCES = REPOSITORY / "workflow" / "resources" / "sources.yaml"
+TABLE = {"benchmark": {"source": "table", "path": "mine.csv"}}
+OFFICIAL = {"benchmark": {"source": "nats-tss"}}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def config(**of_space: Any) -> dict[str, Any]:
+    return {"spaces": {"nasbench201": of_space, "nats-sss": {"benchmark": {"source": "analog-nasbench"}}}}
+
+
+def download(name: str) -> None:
+    for file in yaml.safe_load(SOURCES.read_text())[name]["files"]:
+        path = Path("downloads", name, file["name"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def source_of(found: dict[str, Any]) -> str:
+    return str(found["spaces"]["nasbench201"]["benchmark"]["source"])
+
+
+def test_a_file_that_is_there_comes_before_a_download() -> None:
+    Path("mine.csv").touch()
+    assert source_of(choose(config(first_of=[OFFICIAL, TABLE]), SOURCES)) == "table"
+
+
+def test_of_two_that_are_there_the_first_is_taken() -> None:
+    Path("mine.csv").touch()
+    download("nats-tss")
+    assert source_of(choose(config(first_of=[OFFICIAL, TABLE]), SOURCES)) == "nats-tss"
+    assert source_of(choose(config(first_of=[TABLE, OFFICIAL]), SOURCES)) == "table"
+
+
+def test_where_none_is_there_the_first_download_is_taken() -> None:
+    assert source_of(choose(config(first_of=[TABLE, OFFICIAL]), SOURCES)) == "nats-tss"
+
+
+def test_offline_what_is_not_at_hand_is_left_out_with_the_files_that_would_fill_it() -> None:
+    found = choose({**config(first_of=[OFFICIAL, TABLE]), "offline": True}, SOURCES)
+    assert list(found["spaces"]) == ["nats-sss"]
+    reason = found["absent"]["spaces"]["nasbench201"]
+    assert "downloads/nats-tss/NATS-tss-v1_0-3ffb9-simple" in reason
+    assert "mine.csv" in reason
+
+
+def test_offline_a_single_official_source_is_left_out_too() -> None:
+    found = choose({**config(**OFFICIAL), "offline": True}, SOURCES)
+    assert list(found["absent"]["spaces"]) == ["nasbench201"]
+
+
+def test_a_single_file_that_is_not_there_stays_a_mistake_for_the_checks_to_tell() -> None:
+    assert source_of(choose(config(**TABLE), SOURCES)) == "table"
+
+
+def test_a_part_of_a_source_changes_the_rest_of_its_space() -> None:
+    Path("mine.csv").touch()
+    given = config(network={"channels": 16, "cells": 5}, first_of=[{**TABLE, "network": {"cells": 1}}])
+    space = choose(given, SOURCES)["spaces"]["nasbench201"]
+    assert space == {"network": {"channels": 16, "cells": 1}, **TABLE}
+
+
+def test_a_data_set_that_is_left_out_is_so_in_the_spaces() -> None:
+    given = config(datasets=["noise", "cifar10"], benchmark={"source": "analog-nasbench"})
+    given |= {"offline": True, "datasets": {"noise": {"source": "gaussian"}, "cifar10": {"source": "cifar10"}}}
+    found = choose(given, SOURCES)
+    assert found["spaces"]["nasbench201"]["datasets"] == ["noise"]
+    assert "cifar-10-python.tar.gz" in found["absent"]["datasets"]["cifar10"]
+
+
+def test_a_space_without_any_images_is_left_out() -> None:
+    given = config(datasets=["cifar10"], benchmark={"source": "analog-nasbench"})
+    given |= {"offline": True, "datasets": {"noise": {"source": "gaussian"}, "cifar10": {"source": "cifar10"}}}
+    assert choose(given, SOURCES)["absent"]["spaces"] == {"nasbench201": "there are no images to score it on"}
+
+
+def test_where_nothing_is_at_hand_one_error_names_what_would_be() -> None:
+    given = {"spaces": {"nasbench201": OFFICIAL}, "offline": True}
+    with pytest.raises(NaswotError, match=r"(?s)None of the spaces is at hand.*NATS-tss"):
+        choose(given, SOURCES)
+
+
+def test_the_choice_made_once_is_kept() -> None:
+    found = choose({**config(first_of=[OFFICIAL, TABLE]), "offline": True}, SOURCES)
+    assert choose(found, SOURCES) == found
+
+
+@pytest.mark.parametrize("first_of", [[], "nats-tss", [1]])
+def test_a_malformed_choice_is_told(first_of: Any) -> None:
+    with pytest.raises(NaswotError, match=r"spaces\.nasbench201\.first_of must be a list"):
+        choose(config(first_of=first_of), SOURCES)
+
+
+def test_a_scale_is_laid_over_the_rest_and_lists_take_the_place_of_lists() -> None:
+    given = {"a": {"b": 1, "c": [1, 2]}, "scale": "small", "scales": {"small": {"a": {"c": [3]}}}}
+    assert with_scale(given) == {"a": {"b": 1, "c": [3]}, "scale": "small"}
+    assert with_scale({**given, "scale": "full"}) == {"a": {"b": 1, "c": [1, 2]}, "scale": "full"}
+
+
+def test_what_a_scale_changes_is_done_once() -> None:
+    resolved = with_scale({"a": 1, "scale": "small", "scales": {"small": {"a": 2}}})
+    assert with_scale(resolved) == resolved
+
+
+def test_a_scale_that_there_is_none_of_is_told() -> None:
+    with pytest.raises(NaswotError, match="must be one of full, small"):
+        with_scale({"scale": "tiny", "scales": {"small": {}}})

@@ -1,0 +1,150 @@
+"""Every table and figure of both papers, made from real ground truth and images with networks that are very small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from naswot_ext.papers.items import ITEMS
+from tests.workflow.conftest import Project
+
+TINY: dict[str, Any] = {
+    "batch_size": 8,
+    "batch_sizes": {"jacobian": 8},
+    "offline": True,
+    "spaces": {
+        "nasbench201": {"architectures": 24, "network": {"channels": 4, "cells": 1}},
+        "nasbench101": {"architectures": 20, "network": {"stem_channels": 4, "stacks": 1, "modules": 1}},
+        "nats-sss": {"architectures": 20},
+        "nds-darts": {"architectures": 8},
+    },
+    "searches": {
+        "runs": 5,
+        "algorithms": {
+            "area": {"runs": 3},
+            "naswot_live": {"n_samples": [2], "runs": 1},
+            "naswot_live@2020": {"n_samples": [2], "runs": 1},
+        },
+    },
+    "papers": {
+        "ablation": {"networks": 2, "samples": 2, "batch_sizes": [4, 8]},
+        "ablation_2020": {"networks": 2, "samples": 2},
+        "training": {"networks": 2, "epochs": 1, "images": 16, "batch_size": 8},
+        "kernels": {"networks": 1},
+        "histograms": {"networks": 1},
+        "library": {"networks": ["resnet20_cifar10", "nin_cifar10", "preresnet20_cifar10", "seresnet20_cifar10"]},
+    },
+    "statistics": {"bootstrap": 20},
+    "figures": {"dpi": 60},
+    "scoring": {"shard_size": 50},
+}
+TINY["papers"]["library"]["initialisations"] = 1
+
+
+def tiny(checkout: Path, real_data: Callable[[str], Path]) -> dict[str, Any]:
+    """config/paper.yaml with the files of the tests and a scale of its own."""
+    config: dict[str, Any] = yaml.safe_load((checkout / "config" / "paper.yaml").read_text())
+    for options in (*config["spaces"].values(), *config["datasets"].values()):
+        for part in options.get("first_of", []):
+            source = part.get("benchmark", part)
+            if "path" in source:
+                source["path"] = str(real_data(Path(source["path"]).name))
+            if "width" in part.get("network", {}):
+                part["network"] = {"width": 4, "depth": 3}
+    config["scales"]["tiny"] = TINY
+    return {**config, "scale": "tiny"}
+
+
+@pytest.fixture(scope="session")
+def papers(checkout: Path, real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A finished run of both papers. For reading only."""
+    project = Project(tmp_path_factory.mktemp("papers"), checkout, tiny(checkout, real_data))
+    (project.folder / "printed").write_text(project.run())
+    return project
+
+
+def cells(papers: Project, name: str) -> pd.DataFrame:
+    return pd.read_csv(papers.folder / "results" / f"{name}.csv")
+
+
+def test_each_table_and_figure_is_there_with_the_data_behind_it(papers: Project) -> None:
+    for item in ITEMS:
+        forms = ("md", "tex", "html") if item.kind in ("searches", "claim") else ("pdf", "png")
+        for form in ("csv", *forms):
+            path = papers.folder / "results" / item.paper / f"{item.name}.{form}"
+            assert path.stat().st_size > 0, path
+
+
+def test_each_table_and_figure_is_a_target_of_its_own(papers: Project) -> None:
+    for item in ITEMS[:3]:
+        assert papers.to_do(item.target) == {}, item.target
+
+
+def test_what_is_at_hand_is_measured_and_the_rest_says_which_file_would_fill_it(papers: Project) -> None:
+    table = cells(papers, "icml2021/table2a")
+    measured = table[table["verdict"] != "not measured"]
+    assert set(measured["method"]) == {"REA", "RS", "REINFORCE", "BOHB", "AREA", "NASWOT", "Random", "Optimal"}
+    assert set(measured["dataset"]) == {"cifar10", "cifar100"}
+    absent = table[(table["dataset"] == "imagenet16-120") & (table["method"] == "RS")]
+    assert absent["reason"].str.contains("downloads/nats-tss/NATS-tss-v1_0-3ffb9-simple", regex=False).all()
+    figure3 = cells(papers, "icml2021/figure3_cells").set_index(["space", "dataset"])
+    assert figure3.loc[("nasbench201", "cifar10"), "verdict"] != "not measured"
+    assert "downloads/nds/data.zip" in figure3.loc[("nds-pnas", "cifar10"), "reason"]
+
+
+def test_searches_by_budget_choose_among_all_and_agree_with_the_paper_even_here(papers: Project) -> None:
+    table = cells(papers, "icml2021/table2a")
+    searched = table[table["method"].isin(["REA", "RS", "REINFORCE", "BOHB"]) & (table["dataset"] == "cifar10")]
+    assert len(searched) == 8
+    assert (searched["verdict"] == "reproduced").all()
+
+
+def test_the_rank_by_parameters_is_the_papers(papers: Project) -> None:
+    claim = cells(papers, "arxiv2020/rank_claim").set_index("method")
+    assert claim.loc["params", "verdict"] == "reproduced"
+    assert claim.loc["NASWOT-Jacobian", "verdict"] != "not measured"  # its networks are scored, whatever was drawn
+
+
+def test_the_summary_counts_the_verdicts_of_all_cells(papers: Project) -> None:
+    every = [cells(papers, f"icml2021/table{t}") for t in ("1", "2a", "2b")]
+    every += [cells(papers, f"arxiv2020/{name}") for name in ("table1", "rank_claim", "figure5_cells")]
+    every.append(cells(papers, "icml2021/figure3_cells"))
+    verdicts = pd.concat(every)["verdict"].value_counts()
+    counted = cells(papers, "summary")
+    assert counted["cells"].sum() == verdicts.sum()
+    for verdict in ("reproduced", "differs", "not measured"):
+        assert counted[verdict].sum() == verdicts.get(verdict, 0)
+    first = (papers.folder / "results" / "summary.md").read_text().splitlines()[0]
+    assert str(verdicts.sum()) in first
+
+
+def test_captions_say_at_which_scale_it_was_made(papers: Project) -> None:
+    assert "scale tiny" in (papers.folder / "results/icml2021/table2a.md").read_text()
+    assert "scale tiny" in (papers.folder / "results/summary.md").read_text()
+
+
+def test_nothing_is_left_to_do(papers: Project) -> None:
+    assert papers.to_do() == {}
+
+
+def test_a_download_that_arrives_plans_just_what_it_fills(papers: Project) -> None:
+    config, before = papers.config, papers.to_do()
+    official = papers.folder / "downloads" / "nds" / "data.zip"
+    official.parent.mkdir(parents=True)
+    official.touch()
+    try:
+        planned = papers.to_do()
+    finally:
+        official.unlink()
+    assert before == {}
+    assert papers.config == config
+    assert "search" not in planned
+    figures = set(planned["paper_scatter"]) | set(planned["paper_bars"])
+    assert {Path(file).stem for file in figures} == {"figure3", "figure4", "figure10"}
+    spaces = {Path(file).stem for file in planned["architectures"]} if "architectures" in planned else set()
+    assert not spaces & {"nasbench201", "nasbench101", "nats-sss"}
