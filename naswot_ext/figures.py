@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -154,12 +155,8 @@ def panel_sheet(
             found = scored_for(scored, space, dataset, split)
             if found is None:
                 reason = reasons.get((space, dataset), "no ground truth in this run")
-                absent_panel(
-                    axes,
-                    f"{title(space)}\n{title(dataset)}",
-                    textwrap.fill(reason, int(11 * size[0]), break_on_hyphens=False),
-                    text_size,
-                )
+                wrapped = wrap(reason, int(13 * size[0]))
+                absent_panel(axes, f"{title(space)}\n{title(dataset)}", wrapped, text_size)
                 continue
             part, row = found
             paired = pair(part.scores, final_accuracies(part.truth)[row.dataset, row.split])
@@ -312,6 +309,14 @@ def scored_for(scored: Sequence[Scored], space: str, dataset: str, split: str) -
             row = (rows[rows["split"] == split] if (rows["split"] == split).any() else rows).iloc[0]
             found.append((row["scored_on"] != dataset, part, row))
     return min(found, key=lambda item: item[0])[1:] if found else None
+
+
+def wrap(text: str, width: int, lines: int = 8) -> str:
+    """Text in at most `lines` lines of `width` characters; paths and names of files may break behind / and _."""
+    # A vertical tab is white space, so a place to break, that can be told from a space afterwards.
+    breakable = re.sub("([/_])", "\\1\v", text)
+    options: dict[str, Any] = {"break_on_hyphens": False, "replace_whitespace": False, "expand_tabs": False}
+    return textwrap.fill(breakable, width, max_lines=lines, placeholder=" …", **options).replace("\v", "")
 
 
 def absent_panel(axes: Axes, heading: str, reason: str, size: float | None = None) -> None:

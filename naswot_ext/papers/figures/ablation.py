@@ -6,7 +6,6 @@ Mellor et al. (ICML 2021), figure 5: mini-batch, Gaussian input, initialisation,
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.figures import COLUMN, INK, MARK, WIDE, absent_panel, accuracy_colour, canvas, score_axis, style
+from naswot_ext.figures import COLUMN, INK, MARK, WIDE, absent_panel, accuracy_colour, canvas, score_axis, style, wrap
 from naswot_ext.papers.figures.labels import label_ends
 from naswot_ext.statistics import kendall
 
@@ -63,7 +62,7 @@ def ablation(
             part = samples[samples["kind"] == kind]
             if part.empty:
                 reason = reasons.get(kind, "not measured")
-                absent_panel(axes, heading, textwrap.fill(reason, int(11 * width / columns), break_on_hyphens=False))
+                absent_panel(axes, heading, wrap(reason, int(12 * width / columns)))
                 continue
             axes.set_xlabel(f"{accuracy} accuracy (%)".lstrip())
             axes.set_ylabel(y_label)

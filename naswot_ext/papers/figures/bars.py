@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.figures import COLUMN, INK, MARK, QUIET, canvas, check_split, style
+from naswot_ext.figures import COLUMN, INK, MARK, QUIET, canvas, check_split, style, wrap
 from naswot_ext.tables import title
 
 # Of Okabe and Ito, told apart by the colour-blind; none is of the accuracies' scale or the marks of what is published.
@@ -42,7 +41,7 @@ def bars(
     if not spaces or not proxies:
         raise NaswotError("Bars need at least one space and one proxy to draw.")
     found = data(rows, spaces, proxies, dataset=dataset, split=split)
-    why = {space: textwrap.fill(reasons.get(space, "not measured"), 48, max_lines=2) for space in spaces}
+    why = {space: wrap(reasons.get(space, "not measured"), 50, 2) for space in spaces}
     heights = [len(proxies) if (found["space"] == space).any() else 1 + why[space].count("\n") for space in spaces]
     with style():
         figure = canvas(COLUMN, 0.65 + 0.16 * sum(heights) + 0.24 * len(spaces))

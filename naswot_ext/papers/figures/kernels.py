@@ -19,7 +19,7 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.figures import QUIET, WIDE, absent_panel, accuracy_colour, canvas, style
+from naswot_ext.figures import QUIET, WIDE, absent_panel, accuracy_colour, canvas, style, wrap
 from naswot_ext.tables import title
 
 COLUMNS = ["space", "band", "arch_index", "arch", "accuracy", "row", "column", "k", "units", "normalised"]
@@ -56,7 +56,7 @@ def kernels(
             block.suptitle(_heading(space, table), fontsize=8)
             if not found:
                 axes = block.subplots()
-                reason = textwrap.fill(reasons.get(space, "not measured"), int(18 * side), break_on_hyphens=False)
+                reason = wrap(reasons.get(space, "not measured"), int(24 * side))
                 absent_panel(axes, "", reason)
                 continue
             grid = block.subplots(rows, len(found), squeeze=False)

@@ -64,6 +64,10 @@ def label_points(
                 if box[0] < inside.x0 or box[1] < inside.y0 or box[2] > inside.x1 or box[3] > inside.y1:
                     continue
                 covered = _overlap(box, taken)
+                if distance > _DISTANCES[0]:
+                    # Nor may its line cross a label or another mark.
+                    line = _pieces((px, py), (px + dx * step, py + dy * step), unit)
+                    covered += sum(_overlap(piece, taken) for piece in line)
                 if best is None or covered < best[0]:
                     best = covered, (dx, dy, step, distance, box)
                 if not covered:
@@ -79,6 +83,8 @@ def label_points(
                 axes, (px, py), text, size, (dx * step / unit, dy * step / unit), (dx, dy), distance > _DISTANCES[0]
             )
             taken = np.concatenate([taken, box[None]])
+            if distance > _DISTANCES[0]:
+                taken = np.concatenate([taken, _pieces((px, py), (px + dx * step, py + dy * step), unit)])
     return written
 
 
@@ -126,6 +132,13 @@ def _start(run: list[float], gap: float, low: float, high: float) -> float:
     return float(np.clip(np.mean(run) - length / 2, low, max(high - length, low)))
 
 
+def _pieces(start: tuple[float, float], end: tuple[float, float], unit: float) -> FloatArray:
+    """A line as small boxes [n, 4]; its own box would be mostly empty. Without its beginning, which is a mark."""
+    steps = np.linspace(start, end, 12)
+    steps = steps[np.hypot(*(steps - np.array(start)).T) > 4 * unit]
+    return np.concatenate([steps - 0.5 * unit, steps + 0.5 * unit], axis=1)
+
+
 def _overlap(box: FloatArray, boxes: FloatArray) -> float:
     """The area that a box [4] (x0, y0, x1, y1) has in common with `boxes` [n, 4]."""
     width = np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0])
@@ -144,6 +157,8 @@ def _annotation(
 ) -> Annotation:
     # Held by data, not by pixels, so that it is right at any resolution.
     x, y = axes.transData.inverted().transform(at)
+    # The line starts where the label was held, so that it runs where it was found free.
+    corner = ((1 - direction[0]) / 2, (1 - direction[1]) / 2)
     label = axes.annotate(
         text,
         (float(x), float(y)),
@@ -153,7 +168,7 @@ def _annotation(
         va=("top", "center", "bottom")[direction[1] + 1],
         fontsize=size,
         color=QUIET,
-        arrowprops=_LEADER if leader else None,
+        arrowprops=_LEADER | {"relpos": corner} if leader else None,
         annotation_clip=False,
     )
     label.set_in_layout(False)
