@@ -293,8 +293,15 @@ def network_search_code(wildcards):
 
 
 def how_to_search(wildcards):
-    """The options of a search, and how the ranks that it goes by are combined."""
-    search = SEARCHES[wildcards.algorithm]
+    """The options that each run of a search depends on, and how the ranks that it goes by are combined.
+
+    How many runs there are is not among them, so that more runs leave those alone that are there.
+    """
+    search = {
+        key: value
+        for key, value in SEARCHES[wildcards.algorithm].items()
+        if key not in ("runs", "runs_per_job")
+    }
     defined = DEFINED.get(search.get("proxy"))
     return {**search, "how": defined.how} if isinstance(defined, Aggregate) else search
 

@@ -64,7 +64,7 @@ rule network_search:
     resources:
         gpu=gpus_per_job(),
     params:
-        search=lambda w: SEARCHES[w.algorithm],
+        search=how_to_search,
         draw=draw,
         files=lambda w: proxy_names.digest_of(proxies_while_searching(w.algorithm)),
         network=lambda w: config["spaces"][w.space]["network"],
