@@ -72,7 +72,7 @@ MEASUREMENTS = frozenset(
         "training",
     }
 )
-# By which libraries choose their kernels, and with them the order in which sums are rounded. Virtual machines' CPUs have
+# By which libraries choose their kernels, and so the order in which sums are rounded. Virtual machines' CPUs have
 # others under the same name.
 _INSTRUCTIONS = ("amx_bf16", "amx_tile", "avx", "avx2", "avx512_bf16", "avx512_vnni", "avx512f", "avx_vnni", "fma")
 # Which write what the archive is read by. Nothing depends on their outputs.

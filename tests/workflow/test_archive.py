@@ -206,24 +206,15 @@ def _another_score(file: str) -> Change:
     return change
 
 
-def test_a_changed_score_fails_what_is_made_from_its_shard_and_what_is_made_from_it(
+def test_a_changed_score_fails_what_makes_it_again_from_shards_and_scoring_again(
     changed: Callable[..., list[str]],
 ) -> None:
-    lines = changed(_another_score(f"{SCORES}/naswot/seed-0.parquet"), consistent=True)
-    assert any(
-        re.match(rf"FAIL made again by gather_scores: {SCORES}/naswot/seed-0.parquet .* row 0, column score", line)
-        for line in lines
-    )
-
-
-def test_scoring_again_finds_a_changed_score(changed: Callable[..., list[str]]) -> None:
-    lines = changed(_another_score(f"{SCORES}/params/seed-0.parquet"), consistent=True, sample=100)
-    assert any(
-        re.match(
-            r"FAIL scored again, scores/nasbench201/noise: .*params/seed-0.parquet, architecture \d+: score", line
-        )
-        for line in lines
-    )
+    file = f"{SCORES}/params/seed-0.parquet"
+    lines = changed(_another_score(file), consistent=True, sample=100)
+    gathered, *_ = [line for line in lines if line.startswith("FAIL made again by gather_scores")]
+    assert re.match(rf"FAIL made again by gather_scores: {file} made again differs: row 0, column score: ", gathered)
+    scored = lines[-1]
+    assert re.match(rf"FAIL scored again, scores/nasbench201/noise: .*{file[8:]}, architecture \d+: score is ", scored)
 
 
 def test_a_changed_cell_of_a_table_fails_with_its_line(changed: Callable[..., list[str]]) -> None:
@@ -251,12 +242,3 @@ def test_a_record_that_points_out_of_the_archive_is_refused(changed: Callable[..
         record.write_text(record.read_text().replace("<results>/tables/searches.md", "<results>/../../searches.md"))
 
     assert any("is in no folder of the archive. Do not trust it." in line for line in changed(change, consistent=True))
-
-
-def test_results_older_than_job_records_are_to_be_made_again(archived: Project, tmp_path: Path) -> None:
-    shutil.copytree(archived.folder, tmp_path / "old")
-    old = Project(tmp_path / "old", archived.checkout, archived.config)
-    shutil.rmtree(old.folder / "results/jobs")
-    printed = old.run("archive", "--forcerun", "archive", fails=True)
-    assert "Make them again: snakemake archive --forcerun correlation correlation_table" in printed
-    assert not (old.folder / "results/archive/naswot.tar.zst").exists()
