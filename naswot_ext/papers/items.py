@@ -80,3 +80,11 @@ ITEMS = [
     Item("arxiv2020", "figure6", "Search time against accuracy", "time", [_CIFAR10], ("jacobian",)),
     Item("arxiv2020", "rank_claim", "The smallest network above 90 %", "claim", [_CIFAR10], ("jacobian",)),
 ]
+
+# The download that has the whole ground truth of a space.
+OFFICIAL = {"nasbench101": "nasbench101", "nasbench201": "nats-tss", "nats-sss": "nats-sss"}
+
+
+def official(space: str) -> str:
+    """The name, in sources.yaml, of the official file of a space's ground truth."""
+    return OFFICIAL.get(space, "nds")

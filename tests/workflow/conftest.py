@@ -93,11 +93,11 @@ class Project:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str, fails: bool = False, mounting: str = "") -> str:
+    def run(self, *arguments: str, fails: bool = False, mounting: str = "", timeout: float = 550) -> str:
         """Run Snakemake to its end; what it printed."""
         process = self.start(*arguments, mounting=mounting)
         try:
-            printed, _ = process.communicate(timeout=550)
+            printed, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise

@@ -13,20 +13,23 @@ import yaml
 from naswot_ext.papers.items import ITEMS
 from tests.workflow.conftest import Project
 
+# The run that all tests look at is made when the first of them starts.
+pytestmark = pytest.mark.timeout(2500)
+
 TINY: dict[str, Any] = {
     "batch_size": 8,
     "batch_sizes": {"jacobian": 8},
     "offline": True,
     "spaces": {
-        "nasbench201": {"architectures": 24, "network": {"channels": 4, "cells": 1}},
+        "nasbench201": {"architectures": 40, "network": {"channels": 4, "cells": 1}},
         "nasbench101": {"architectures": 20, "network": {"stem_channels": 4, "stacks": 1, "modules": 1}},
         "nats-sss": {"architectures": 20},
         "nds-darts": {"architectures": 8},
     },
     "searches": {
-        "runs": 5,
+        "runs": 30,
         "algorithms": {
-            "area": {"runs": 3},
+            "area": {"runs": 10},
             "naswot_live": {"n_samples": [2], "runs": 1},
             "naswot_live@2020": {"n_samples": [2], "runs": 1},
         },
@@ -64,7 +67,7 @@ def tiny(checkout: Path, real_data: Callable[[str], Path]) -> dict[str, Any]:
 def papers(checkout: Path, real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished run of both papers. For reading only."""
     project = Project(tmp_path_factory.mktemp("papers"), checkout, tiny(checkout, real_data))
-    (project.folder / "printed").write_text(project.run())
+    (project.folder / "printed").write_text(project.run(timeout=2400))
     return project
 
 

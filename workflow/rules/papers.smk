@@ -42,6 +42,24 @@ ABLATION_KINDS = {
 ABLATION_OPTIONS = {"icml2021": "ablation", "arxiv2020": "ablation_2020"}
 
 
+def official_file(space):
+    """Where the official ground truth of a space would be."""
+    name = official(space)
+    return Path(config["downloads"], name, DOWNLOADS[name]["files"][0]["name"])
+
+
+def known_datasets(space):
+    """The data sets of a space's ground truth, where the config tells them."""
+    benchmark = config["spaces"][space]["benchmark"]
+    if benchmark["source"] == "analog-nasbench":
+        return ["cifar10"]
+    return (
+        [a["dataset"] for a in benchmark.get("accuracy", [])]
+        if benchmark["source"] == "table"
+        else []
+    )
+
+
 def why_not(space, dataset):
     """Why a space cannot be scored on a data set here, and which file would change that; empty where it can."""
     absent = config.get("absent", {})
@@ -53,6 +71,10 @@ def why_not(space, dataset):
             dataset, "the config does not name them"
         )
         return f"no images of {dataset}: {reason}"
+    known = known_datasets(space)
+    # Imagenette stands in for ImageNet.
+    if known and dataset not in known and dataset != "imagenette2":
+        return f"no accuracy of {space} on {dataset}: {official_file(space)} has it"
     return ""
 
 
@@ -98,12 +120,6 @@ def published_methods(item):
     return list(dict.fromkeys(found))
 
 
-def official_file(space):
-    """Where the official ground truth of a space would be."""
-    name = official(space)
-    return Path(config["downloads"], name, DOWNLOADS[name]["files"][0]["name"])
-
-
 def has_trainings(space, epochs):
     """Whether the ground truth of a space knows trainings of a length, with what they cost."""
     benchmark = config["spaces"][space]["benchmark"]
@@ -112,18 +128,6 @@ def has_trainings(space, epochs):
     return any(
         accuracy["epochs"] == epochs and {"valid", "train_seconds"} <= accuracy.keys()
         for accuracy in benchmark["accuracy"]
-    )
-
-
-def known_datasets(space):
-    """The data sets of a space's ground truth, where the config tells them."""
-    benchmark = config["spaces"][space]["benchmark"]
-    if benchmark["source"] == "analog-nasbench":
-        return ["cifar10"]
-    return (
-        [a["dataset"] for a in benchmark.get("accuracy", [])]
-        if benchmark["source"] == "table"
-        else []
     )
 
 
