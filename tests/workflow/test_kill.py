@@ -6,13 +6,23 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.workflow.conftest import Project
 
 TABLES = ("searches", "correlations")
+# Ends the process with an error when everything is written, as a full disk or a missing library may.
+_FAILING = """import atexit
+import os
+
+atexit.register(lambda: (print("this fails at its end", flush=True), os._exit(1)))
+
+"""
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +76,71 @@ def test_a_second_run_beside_a_living_one_is_refused(project: Project) -> None:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def test_a_job_that_fails_after_it_has_written_leaves_nothing_that_looks_finished(
+    project: Project, changed: Callable[[str, str, str], Any]
+) -> None:
+    project.config["statistics"]["bootstrap"] = 30
+    table = project.folder / "results/tables/correlations.csv"
+    before = table.read_bytes()
+    with changed(
+        "workflow/scripts/correlation_table.py", "with reporting(snakemake):", f"{_FAILING}with reporting(snakemake):"
+    ):
+        printed = project.run("--keep-going", fails=True)
+    assert "this fails at its end" in printed
+    assert not any(table.with_suffix(form).exists() for form in (".csv", ".md", ".html"))
+    # What does not depend on it is made; what does is not, and known to be of before.
+    assert project.to_do().keys() == {"correlation_table", "html_report"}
+    project.run()
+    assert table.read_bytes() != before
+    assert project.to_do() == {}
+
+
+def test_figures_of_a_run_that_was_killed_are_whole_or_made_again(project: Project) -> None:
+    project.config["figures"]["dpi"] = 60
+    figures = sorted((project.folder / "results/figures").rglob("*.png"))
+    before = {figure: figure.stat().st_mtime_ns for figure in figures}
+    process = project.start()
+    _wait_until(lambda: any(not f.exists() or f.stat().st_mtime_ns != before[f] for f in figures))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    again = {file.replace(".pdf", ".png") for files in project.to_do().values() for file in files}
+    assert "results/report.html" in again
+    made = [figure for figure in figures if str(figure.relative_to(project.folder)) not in again]
+    assert all(_dots(figure) == 60 for figure in made)
+    project.run()
+    assert all(_dots(figure) == 60 for figure in figures)
+
+
+def test_a_report_that_was_killed_is_no_report(project: Project) -> None:
+    report = project.folder / "results/report.html"
+    whole = report.stat().st_size
+    report.unlink()
+    log = project.folder / "results/logs/report.log"
+    log.unlink()
+    process = project.start()
+    _wait_until(log.exists)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not report.exists()
+    assert project.to_do().keys() == {"html_report"}
+    project.run()
+    assert report.stat().st_size == pytest.approx(whole, rel=0.01)
+    assert report.read_text().rstrip().endswith("</html>")
+
+
+def _dots(figure: Path) -> int:
+    """The dots per inch of a figure that can be read to its end."""
+    with Image.open(figure) as image:
+        image.load()
+        return round(image.info["dpi"][0])
+
+
+def _wait_until(happened: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if happened():
+            return
+        time.sleep(0.05)
+    pytest.fail("nothing happened within a minute")
