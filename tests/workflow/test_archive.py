@@ -194,13 +194,13 @@ def test_a_missing_file_fails_the_manifest_and_whatever_was_made_from_it(changed
 
 
 def _another_score(file: str) -> Change:
-    """Adds one to the first score of a table, and to nothing else."""
+    """Doubles the first score of a table, and nothing else."""
 
     def change(folder: Path) -> None:
         table = pq.read_table(folder / file)
         position = table.column_names.index("score")
         scores = table.column(position).to_pylist()
-        scores[0] += 1.0
+        scores[0] *= 2.0
         pq.write_table(table.set_column(position, table.schema[position], [scores]), folder / file)
 
     return change
