@@ -38,6 +38,8 @@ _NEAREST = {
     "search": ("run", [("space", "dataset", "algorithm"), ("algorithm",), ("kind",)]),
     "network_search": ("run", [("space", "dataset", "algorithm"), ("algorithm",), ("kind",)]),
 }
+# Of all other rules: the job's own earlier timing, or else those of the rule.
+_ITSELF = ("file",)
 _GATHER = "gather_scores"
 # Rules that do the same work, in one job or in many.
 _SAME_WORK = {"search_runs": "search"}
@@ -45,13 +47,18 @@ _SAME_WORK = {"search_runs": "search"}
 
 @dataclass(frozen=True)
 class Job:
-    """A job, planned or done: `units` is its size in what its rule is measured by, 1 where there is no such thing."""
+    """A job, planned or done.
+
+    `units` is its size in what its rule is measured by, 1 where there is no such thing; `file` its benchmark file
+    within the results folder.
+    """
 
     rule: str
     wildcards: Mapping[str, str]
     units: float = 1
     threads: int = 1
     seconds: float | None = None
+    file: str | None = None
 
     @property
     def work(self) -> str:
@@ -60,7 +67,7 @@ class Job:
 
     def key(self, names: Sequence[str]) -> tuple[str | None, ...]:
         """What must be the same in another job, by the names of wildcards; `kind` is the algorithm without options."""
-        known = {**self.wildcards, "kind": re.split(r"[-@]", self.wildcards.get("algorithm", ""))[0]}
+        known = {**self.wildcards, "file": self.file, "kind": re.split(r"[-@]", self.wildcards.get("algorithm", ""))[0]}
         return tuple(known.get(name) for name in names)
 
 
@@ -145,7 +152,13 @@ def make_plan(
     folders = dict.fromkeys(Path(folder).resolve() for folder in [config["results"], *timings])
     done = [job for folder in folders for job in read_timings(folder, patterns)]
     jobs = [
-        Job(job["rule"], job["wildcards"], _size(job["rule"], job["wildcards"], config), job["threads"])
+        Job(
+            job["rule"],
+            job["wildcards"],
+            _size(job["rule"], job["wildcards"], config),
+            job["threads"],
+            file=os.path.relpath(job["benchmark"], config["results"]),
+        )
         for job in planned
         if job["benchmark"]  # the others are names of targets
     ]
@@ -193,7 +206,7 @@ def estimate(planned: Iterable[Job], done: Iterable[Job]) -> dict[str, Line]:
     finished: dict[tuple[str, tuple[str, ...]], dict[tuple[str | None, ...], list[Job]]] = {}
     for job in done:
         for names in _nearest(job.work)[1]:
-            finished.setdefault((job.work, names), defaultdict(list))[job.key(names)].append(job)
+            finished.setdefault((_owner(job, names), names), defaultdict(list))[job.key(names)].append(job)
     lines: dict[str, Line] = defaultdict(Line)
     used: dict[str, dict[int, Job]] = defaultdict(dict)
     for job in planned:
@@ -201,11 +214,12 @@ def estimate(planned: Iterable[Job], done: Iterable[Job]) -> dict[str, Line]:
         line.jobs += 1
         unit, nearest = _nearest(job.work)
         for names in nearest:
-            if alike := finished.get((job.work, names), {}).get(job.key(names)):
+            if alike := finished.get((_owner(job, names), names), {}).get(job.key(names)):
                 seconds = _seconds(alike, job.units) * job.threads
                 line.seconds += seconds
                 line.longest = max(line.longest, seconds / job.threads)
-                line.based_on.add(f"per {unit} of the same {', '.join(names)}" if unit else "median of the rule")
+                of_others = f"per {unit} of the same {', '.join(names)}" if unit else "median of the rule"
+                line.based_on.add("the same job" if names == _ITSELF else of_others)
                 used[job.rule] |= {id(other): other for other in alike}
                 break
         else:
@@ -215,14 +229,21 @@ def estimate(planned: Iterable[Job], done: Iterable[Job]) -> dict[str, Line]:
     return dict(lines)
 
 
+def _owner(job: Job, names: tuple[str, ...]) -> str:
+    """The rule whose jobs are compared; any where the file is the same, since not all files tell their rule."""
+    return "" if names == _ITSELF else job.work
+
+
 def benchmark_patterns(rules: str | os.PathLike[str]) -> dict[str, re.Pattern[str]]:
-    """{rule: what its benchmark files are called within the results folder}, as the rules' files say."""
+    """{rule: what its benchmark files are called within the results folder}, where they are called as no other's."""
     found = {}
     for file in sorted(Path(rules).glob("*.smk")):
         for rule, pattern in _PATTERN.findall(file.read_text()):
             parts = re.split(r"\{(\w+)\}", pattern)
             names = [f"(?P<{part}>[^/]+)" if i % 2 else re.escape(part) for i, part in enumerate(parts)]
-            found[rule] = re.compile("".join(names))
+            # A name that is nothing but a wildcard is that of any file: several rules share it.
+            if parts[0] != "timings/":
+                found[rule] = re.compile("".join(names))
     return found
 
 
@@ -233,15 +254,21 @@ def read_timings(folder: str | os.PathLike[str], patterns: Mapping[str, re.Patte
     """
     folder = Path(folder)
     for file in sorted(folder.glob("timings/**/*.tsv")):
+        name = file.relative_to(folder).as_posix()
+        seconds = _measured(file)
+        if seconds is None:
+            continue
+        told = False
         for rule, pattern in patterns.items():
-            match = pattern.fullmatch(file.relative_to(folder).as_posix())
+            match = pattern.fullmatch(name)
             # A search that has jobs for its runs is gathered from them, under the name of one that has not.
             if not match or rule == ("search" if file.with_suffix("").is_dir() else "gather_runs"):
                 continue
-            units = _size_of_done(rule, match.groupdict(), folder)
-            seconds = _measured(file)
-            if units and seconds is not None:
-                yield Job(rule, match.groupdict(), units, seconds=seconds)
+            told = True
+            if units := _size_of_done(rule, match.groupdict(), folder):
+                yield Job(rule, match.groupdict(), units, seconds=seconds, file=name)
+        if not told:
+            yield Job("", {}, seconds=seconds, file=name)
 
 
 def _measured(file: Path) -> float | None:
@@ -255,7 +282,7 @@ def _measured(file: Path) -> float | None:
 
 
 def _nearest(work: str) -> tuple[str | None, list[tuple[str, ...]]]:
-    return _NEAREST.get(work, (None, [()]))
+    return _NEAREST.get(work, (None, [_ITSELF, ()]))
 
 
 def _seconds(alike: Sequence[Job], units: float) -> float:
