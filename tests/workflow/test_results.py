@@ -14,6 +14,9 @@ from naswot_ext.errors import NaswotError
 from naswot_ext.provenance import read_provenance
 from tests.workflow.conftest import Project
 
+# The body of a rule: what is indented below its name.
+RULE = r"^(?:rule|checkpoint) \w+:\n((?: {4}.*\n|\n)+)"
+
 
 def test_a_run_ends_with_the_headline_and_where_the_results_are(finished: Project) -> None:
     end = (finished.folder / "printed").read_text()[-2000:]
@@ -78,7 +81,7 @@ def test_rules_that_compute_have_a_log_and_a_benchmark_in_the_same_order(checkou
     order = ["input", "output", "log", "benchmark", "localrule", "threads", "resources", "params", "script"]
     rules = 0
     for file in (checkout / "workflow" / "rules").glob("*.smk"):
-        for body in re.split(r"^(?:rule|checkpoint) \w+:\n", file.read_text(), flags=re.MULTILINE)[1:]:
+        for body in re.findall(RULE, file.read_text(), flags=re.MULTILINE):
             directives = re.findall(r"^ {4}(\w+):", body, flags=re.MULTILINE)
             directives = [d for d in directives if d != "wildcard_constraints"]
             assert directives == [d for d in order if d in directives], file
@@ -93,14 +96,14 @@ def test_rules_are_fingerprinted_by_every_module_that_their_scripts_call(checkou
     common = (checkout / "workflow" / "rules" / "common.smk").read_text()
     scripts = 0
     for file in (checkout / "workflow" / "rules").glob("*.smk"):
-        for body in re.split(r"^(?:rule|checkpoint) \w+:\n", file.read_text(), flags=re.MULTILINE)[1:]:
+        for body in re.findall(RULE, file.read_text(), flags=re.MULTILINE):
             script = re.search(r'"\.\./scripts/(\w+\.py)"', body)
             assert script
             source = (checkout / "workflow" / "scripts" / script[1]).read_text()
-            called = set(re.findall(r"^ +from (naswot_ext\.\w+) import", source, flags=re.MULTILINE))
+            called = set(re.findall(r"^ +from (naswot_ext[\w.]+) import", source, flags=re.MULTILINE))
             for shared in re.findall(r"\b\w+_code\b", body):  # what rules share
                 body += common[common.index(f"def {shared}") :].split("\n\n\n")[0]
-            assert called - messages <= set(re.findall(r'"(naswot_ext\.\w+)"', body)), script[1]
+            assert called - messages <= set(re.findall(r'"(naswot_ext[\w.]+)"', body)), script[1]
             scripts += bool(called - messages)
     assert scripts > 8
 

@@ -395,6 +395,9 @@ rule ablation:
         device=lambda w: device_kind(),
         versions=versions(),
         code=lambda w: fingerprint(
+            "naswot_ext.devices",
+            "naswot_ext.provenance",
+            "naswot_ext.sampling",
             "naswot_ext.experiments.ablation",
             "naswot_ext.experiments.choose",
             *proxy_names.module_of([DEFINED[w.proxy]]),
@@ -437,6 +440,9 @@ rule training:
         device=lambda w: device_kind(),
         versions=versions(),
         code=lambda w: fingerprint(
+            "naswot_ext.devices",
+            "naswot_ext.provenance",
+            "naswot_ext.sampling",
             "naswot_ext.experiments.training",
             "naswot_ext.experiments.choose",
             *proxy_names.module_of(["naswot"]),
@@ -469,6 +475,9 @@ rule kernels:
         device=lambda w: device_kind(),
         versions=versions(),
         code=lambda w: fingerprint(
+            "naswot_ext.devices",
+            "naswot_ext.provenance",
+            "naswot_ext.sampling",
             "naswot_ext.experiments.kernels",
             "naswot_ext.experiments.choose",
             configuration.SPACES.module(w.space),
@@ -500,6 +509,9 @@ rule jacobian_correlations:
         device=lambda w: device_kind(),
         versions=versions(),
         code=lambda w: fingerprint(
+            "naswot_ext.devices",
+            "naswot_ext.provenance",
+            "naswot_ext.sampling",
             "naswot_ext.experiments.jacobian_correlations",
             "naswot_ext.experiments.choose",
             configuration.SPACES.module(w.space),
@@ -533,7 +545,9 @@ rule library:
         device=lambda w: device_kind(),
         versions=versions(),
         code=fingerprint(
-            "naswot_ext.experiments.library", *proxy_names.module_of(["jacobian"])
+            "naswot_ext.devices",
+            "naswot_ext.experiments.library",
+            *proxy_names.module_of(["jacobian"]),
         ),
     script:
         "../scripts/library.py"
@@ -563,6 +577,9 @@ rule claimed_score:
         device=lambda w: device_kind(),
         versions=versions(),
         code=lambda w: fingerprint(
+            "naswot_ext.devices",
+            "naswot_ext.provenance",
+            "naswot_ext.sampling",
             "naswot_ext.papers.claims",
             "naswot_ext.scoring",
             *proxy_names.module_of([DEFINED[w.proxy]]),
@@ -647,6 +664,7 @@ rule paper_scatter:
         figures=config["figures"],
         note=scale_note(),
         code=fingerprint(
+            "naswot_ext.figures",
             "naswot_ext.provenance",
             "naswot_ext.papers.figures.output",
             "naswot_ext.papers.figures.scatter",
@@ -682,6 +700,7 @@ rule paper_bars:
         figures=config["figures"],
         note=scale_note(),
         code=fingerprint(
+            "naswot_ext.tables",
             "naswot_ext.provenance",
             "naswot_ext.papers.figures.output",
             "naswot_ext.papers.figures.bars",
@@ -855,6 +874,7 @@ rule paper_time:
         figures=config["figures"],
         note=scale_note(),
         code=fingerprint(
+            "naswot_ext.papers.cells",
             "naswot_ext.provenance",
             "naswot_ext.papers.figures.output",
             "naswot_ext.papers.figures.time",
@@ -890,6 +910,7 @@ rule paper_library:
         figures=config["figures"],
         note=scale_note(),
         code=fingerprint(
+            "naswot_ext.papers.cells",
             "naswot_ext.provenance",
             "naswot_ext.papers.claims",
             "naswot_ext.papers.figures.output",
@@ -963,7 +984,11 @@ rule paper_tau_cells:
         order=lambda w, input: " ".join(input.correlations),  # Snakemake compares inputs as a set
         missing=lambda w: missing_panels(item_of(w)),
         confidence=config["statistics"]["confidence"],
-        code=fingerprint("naswot_ext.papers.tau_cells", "naswot_ext.provenance"),
+        code=fingerprint(
+            "naswot_ext.papers.cells",
+            "naswot_ext.papers.tau_cells",
+            "naswot_ext.provenance",
+        ),
     script:
         "../scripts/paper_tau_cells.py"
 
@@ -990,7 +1015,12 @@ rule paper_summary:
     params:
         note=scale_note(),
         facts=run_facts(),
-        code=fingerprint("naswot_ext.papers.story", "naswot_ext.papers.summary"),
+        code=fingerprint(
+            "naswot_ext.papers.cells",
+            "naswot_ext.tables",
+            "naswot_ext.papers.story",
+            "naswot_ext.papers.summary",
+        ),
     script:
         "../scripts/paper_summary.py"
 
