@@ -452,7 +452,10 @@ PAPERS: dict[str, Any] = {
     "spaces": {
         "nasbench201": {
             "architectures": 6,
-            "benchmark": {**TABLE, "accuracy": [{"dataset": "cifar10", "valid": "v", "test": "t"}]},
+            "benchmark": {
+                **TABLE,
+                "accuracy": [{"dataset": name, "valid": "v", "test": "t"} for name in ("cifar10", "cifar100")],
+            },
         }
     },
     "datasets": {name: {"source": "gaussian", "image_size": 8} for name in ("cifar10", "cifar100")},
