@@ -364,7 +364,8 @@ def paper_of(wildcards):
 def item_labels(wildcards, form):
     """What a table or figure is told from the others of its paper by, in the report."""
     item = item_of(wildcards)
-    return {"item": item.name, "shows": item.title, "form": form}
+    labels = {"what": f"{item.name.replace('_', ' ').capitalize()}: {item.title}"}
+    return labels if form == "figure" else {**labels, "format": form}
 
 
 wildcard_constraints:
@@ -598,6 +599,7 @@ rule paper_searches:
             "<results>/{paper_item}.csv",
             caption="../report/paper_table.rst",
             category=paper_of,
+            subcategory="Tables",
             labels=lambda w: item_labels(w, "CSV"),
         ),
         markdown="<results>/{paper_item}.md",
@@ -606,7 +608,8 @@ rule paper_searches:
             "<results>/{paper_item}.html",
             caption="../report/paper_table.rst",
             category=paper_of,
-            labels=lambda w: item_labels(w, "to read"),
+            subcategory="Tables",
+            labels=lambda w: item_labels(w, "A page"),
         ),
     log:
         "<results>/logs/{paper_item}.log",
@@ -647,6 +650,7 @@ rule paper_scatter:
             "<results>/{paper_item}.png",
             caption="../report/paper_figure.rst",
             category=paper_of,
+            subcategory="Figures",
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
@@ -682,6 +686,7 @@ rule paper_bars:
             "<results>/{paper_item}.png",
             caption="../report/paper_figure.rst",
             category=paper_of,
+            subcategory="Figures",
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
@@ -718,6 +723,7 @@ rule paper_kernels:
             "<results>/{paper_item}.png",
             caption="../report/paper_figure.rst",
             category=paper_of,
+            subcategory="Figures",
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
@@ -752,6 +758,7 @@ rule paper_histograms:
             "<results>/{paper_item}.png",
             caption="../report/paper_figure.rst",
             category=paper_of,
+            subcategory="Figures",
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
@@ -790,6 +797,7 @@ rule paper_ablation:
             "<results>/{paper_item}.png",
             caption="../report/paper_figure.rst",
             category=paper_of,
+            subcategory="Figures",
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
@@ -826,6 +834,7 @@ rule paper_training:
             "<results>/{paper_item}.png",
             caption="../report/paper_figure.rst",
             category=paper_of,
+            subcategory="Figures",
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
@@ -860,6 +869,7 @@ rule paper_time:
             "<results>/{paper_item}.png",
             caption="../report/paper_figure.rst",
             category=paper_of,
+            subcategory="Figures",
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
@@ -893,6 +903,7 @@ rule paper_library:
             "<results>/{paper_item}.png",
             caption="../report/paper_figure.rst",
             category=paper_of,
+            subcategory="Figures",
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
@@ -934,6 +945,7 @@ rule paper_claim:
             "<results>/{paper_item}.csv",
             caption="../report/paper_table.rst",
             category=paper_of,
+            subcategory="Tables",
             labels=lambda w: item_labels(w, "CSV"),
         ),
         markdown="<results>/{paper_item}.md",
@@ -942,7 +954,8 @@ rule paper_claim:
             "<results>/{paper_item}.html",
             caption="../report/paper_table.rst",
             category=paper_of,
-            labels=lambda w: item_labels(w, "to read"),
+            subcategory="Tables",
+            labels=lambda w: item_labels(w, "A page"),
         ),
     log:
         "<results>/logs/{paper_item}.log",
