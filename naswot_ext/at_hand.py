@@ -67,7 +67,8 @@ def choose(config: Mapping[str, Any], sources_file: str | os.PathLike[str]) -> d
             lacking = "".join(f"\n  {name}: {why}" for name, why in absent[kind].items())
             raise NaswotError(f"None of the {kind} is at hand. Fetch one (`offline: false`), or name a file:{lacking}")
     if absent:
-        found["absent"] = {**found.get("absent", {}), **absent}
+        known = found.get("absent", {})
+        found["absent"] = {**known, **{kind: {**known.get(kind, {}), **why} for kind, why in absent.items()}}
     return found
 
 
@@ -130,7 +131,8 @@ def download_name(source: Mapping[str, Any]) -> str:
 
 
 def _laid_over(base: dict[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` changed by `part`, section by section."""
+    """A copy of `base` changed by `part`, section by section: one that others share (`*alias` in YAML) stays."""
+    base = dict(base)
     for key, value in part.items():
         inner = base.get(key)
         base[key] = _laid_over(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value

@@ -122,3 +122,15 @@ def test_what_a_scale_changes_is_done_once() -> None:
 def test_a_scale_that_there_is_none_of_is_told() -> None:
     with pytest.raises(NaswotError, match="must be one of full, small"):
         with_scale({"scale": "tiny", "scales": {"small": {}}})
+
+
+def test_a_scale_changes_each_of_several_spaces_that_share_a_section_by_itself() -> None:
+    given = yaml.safe_load(
+        "{spaces: {a: &same {n: 1}, b: *same, c: *same}, scale: s, scales: {s: {spaces: {a: {n: 2}}}}}"
+    )
+    assert with_scale(given)["spaces"] == {"a": {"n": 2}, "b": {"n": 1}, "c": {"n": 1}}
+
+
+def test_what_was_left_out_before_stays_told() -> None:
+    given = {**config(**OFFICIAL), "offline": True, "absent": {"spaces": {"nds-pnas": "no data.zip"}}}
+    assert list(choose(given, SOURCES)["absent"]["spaces"]) == ["nds-pnas", "nasbench201"]
