@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import importlib.util
 import math
 import os
 import re
@@ -22,6 +23,8 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from naswot_ext import at_hand, proxy_names, user_proxies
 from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.experiments import library_names
+from naswot_ext.papers.items import ITEMS
 from naswot_ext.proxy_names import REGISTERED as PROXIES
 from naswot_ext.registry import Registry
 
@@ -36,6 +39,9 @@ NETWORK_SEARCHES = ("darts_v1", "darts_v2", "enas", "funnel", "gdas", "nasi", "n
 
 # Files and folders among those that are named by proxies, and what the groups of `proxy_names.group` are called.
 _TAKEN = ("forward", "proxies", "search_ranks", "search_wins", "searches", "shape", "shards")
+
+# Kinds of the papers' tables and figures that are made from score tables.
+_BY_SCORES = ("ablation", "bars", "claim", "scatter")
 
 # No search space has fewer architectures. To count those of one means to import it, and torch, which takes seconds.
 _FEW_ARCHITECTURES = 1000
@@ -419,8 +425,8 @@ def _searches_of_one_label(algorithms: Mapping[str, Any]) -> Iterator[str]:
                 yield f"searches.algorithms: {entry} and {entries[label]} both have a search {label}. Rename a variant."
 
 
-def _batch_sizes_of_no_job(config: Mapping[str, Any]) -> Iterator[str]:
-    """Batch sizes of proxies that are not scored, or that share their one forward pass with others."""
+def _computed(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The proxies that are scored, also those that only searches go by; {label: definition}."""
     searched = [
         proxy
         for entry, options in config["searches"]["algorithms"].items()
@@ -428,7 +434,12 @@ def _batch_sizes_of_no_job(config: Mapping[str, Any]) -> Iterator[str]:
         for proxy in ([options["proxy"]] if isinstance(options.get("proxy"), str) else options.get("proxy", []))
     ]
     labels = {proxy_names.label(entry) for entry in config["proxies"]}
-    computed = proxy_names.definitions([*config["proxies"], *(name for name in searched if name not in labels)])
+    return proxy_names.definitions([*config["proxies"], *(name for name in searched if name not in labels)])
+
+
+def _batch_sizes_of_no_job(config: Mapping[str, Any]) -> Iterator[str]:
+    """Batch sizes of proxies that are not scored, or that share their one forward pass with others."""
+    computed = _computed(config)
     for name in config["batch_sizes"]:
         if name not in computed:
             yield f"batch_sizes: {unknown('scored proxy', name, sorted(computed))}"
@@ -436,9 +447,29 @@ def _batch_sizes_of_no_job(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"batch_sizes: {name!r} shares one forward pass with other proxies. Set `batch_size`."
 
 
+def _papers_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """What the papers' tables and figures need and the config lacks, and networks that pytorchcv has not."""
+    if "papers" not in config:
+        return
+    computed = _computed(config)
+    shown = [
+        item for item in ITEMS if item.kind in _BY_SCORES and any(space in config["spaces"] for space, _ in item.panels)
+    ]
+    for name in dict.fromkeys(name for item in shown for name in item.proxies):
+        if name not in computed:
+            yield f"proxies: the papers' tables and figures of the spaces of this config need {name!r}. Add it."
+    networks = config["papers"]["library"]["networks"]
+    if isinstance(networks, list) and importlib.util.find_spec("pytorchcv") is not None:
+        try:
+            library_names.chosen(networks)
+        except NaswotError as error:
+            yield f"papers.library.networks: {error}"
+
+
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Settings that are each allowed but do not fit each other."""
     yield from _batch_sizes_of_no_job(config)
+    yield from _papers_problems(config)
     yield from _searches_of_one_label(config["searches"]["algorithms"])
     for name, space in config["spaces"].items():
         scored = space["architectures"]

@@ -48,7 +48,7 @@ def reproduced(summary: str | os.PathLike[str]) -> list[str]:
     lines = [
         f"  {f'{row.paper} {row.item}':<{width}}  {row.reproduced:3} reproduced, {row.differs:3} different, "
         f"{row.not_measured:3} not measured"
-        for row in table.rename(columns={"not measured": "not_measured"}).itertuples()
+        for row in table.itertuples()
     ]
     return [totals(table), *lines]
 
