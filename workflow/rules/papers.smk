@@ -2,6 +2,7 @@
 # that counts what was reproduced. What is not at hand is left out of them, and the cells that need it say why.
 
 import csv
+import importlib.metadata
 import importlib.util
 
 from naswot_ext.experiments import library_names
@@ -10,6 +11,13 @@ from naswot_ext.papers.items import SOURCES as PAPER_SOURCES
 
 # Searches that pay for trainings, so that their ground truth must know those.
 TRAINING_SEARCHES = ("area", "bohb", "rea", "reinforce", "rs")
+# Epochs of the trainings whose cost the official files tell.
+PAID_EPOCHS = {
+    "nasbench101": (108,),
+    "nasbench201": (12, 200),
+    "nats-sss": (1, 12, 90),
+    "nats-tss": (12, 200),
+}
 VARIANTS_OF_ALL = [
     None,
     *{search.get("variant") for search in SEARCHES.values()}
@@ -28,7 +36,6 @@ KERNELS = "<results>/kernels/{space}/{dataset}.parquet"
 MAPS = "<results>/jacobian_correlations/{space}/{dataset}.parquet"
 LIBRARY = "<results>/library/{dataset}/{network}.parquet"
 CLAIMED = "<results>/claims/{space}/{dataset}/{proxy}/seed-{seed}.parquet"
-FIGURE = "<results>/{paper_item}.{form}"
 # Which accuracy chooses networks and colours them; of a table that has it not, its first.
 CHOSEN_BY = {
     "kernels": ("cifar10", "valid"),
@@ -107,7 +114,7 @@ def panel_files(pattern, item, **wildcards):
 
 
 def published_methods(item):
-    """(method, N or None, seconds) of each row of a published table, in its order."""
+    """(method, N or None) of each row of a published table, in its order."""
     with open(PUBLISHED, newline="", encoding="utf-8") as file:
         rows = [
             row
@@ -124,7 +131,7 @@ def has_trainings(space, epochs):
     """Whether the ground truth of a space knows trainings of a length, with what they cost."""
     benchmark = config["spaces"][space]["benchmark"]
     if benchmark["source"] != "table":
-        return benchmark["source"] not in ("analog-nasbench", "nds")
+        return epochs in PAID_EPOCHS.get(benchmark["source"], ())
     return any(
         accuracy["epochs"] == epochs and {"valid", "train_seconds"} <= accuracy.keys()
         for accuracy in benchmark["accuracy"]
@@ -140,10 +147,9 @@ def why_not_searched(label, space):
     if search["algorithm"] in TRAINING_SEARCHES and not has_trainings(
         space, search["epochs"]
     ):
-        return (
-            f"the ground truth of {space} has no trainings of {search['epochs']} epochs with their seconds: "
-            f"{official_file(space)} has them"
-        )
+        reason = f"the ground truth of {space} has no trainings of {search['epochs']} epochs with their seconds"
+        known = search["epochs"] in PAID_EPOCHS.get(official(space), ())
+        return f"{reason}: {official_file(space)} has them" if known else reason
     wanted = search.get("dataset")
     if wanted and wanted not in (known_datasets(space) or [wanted]):
         return f"the ground truth of {space} has no accuracy on {wanted}: {official_file(space)} has it"
@@ -218,9 +224,9 @@ def beside(files):
     return {file: BESIDE.get(Path(file).stem) for file in files}
 
 
-def choose(kind, space, **options):
-    """How a measurement chooses its networks among those with ground truth; CIFAR-10 where a table says nothing else."""
-    dataset, split = CHOSEN_BY.get(kind, ("cifar10", "test"))
+def choose(space, wanted, **options):
+    """How a measurement chooses its networks among those with ground truth: by the wanted (data set, split), or the like."""
+    dataset, split = wanted
     benchmark = config["spaces"][space]["benchmark"]
     if benchmark["source"] == "table":
         known = [
@@ -239,7 +245,7 @@ def choose(kind, space, **options):
 def bands(kind, space):
     """Networks of each band of accuracy, as the papers cut NAS-Bench-201."""
     each = config["papers"][kind]["networks"]
-    return choose(kind, space, by="bands", cuts=[60, 70, 80, 90], each=each)
+    return choose(space, CHOSEN_BY[kind], by="bands", cuts=[60, 70, 80, 90], each=each)
 
 
 def ablation_options(w):
@@ -248,14 +254,12 @@ def ablation_options(w):
     options = config["papers"][which]
     chosen = {
         "by": "percentile" if w.proxy == "naswot" else "random",
-        "dataset": w.dataset,
-        "split": "test",
         "count": options["networks"],
     }
     size = config["batch_sizes"].get(w.proxy, config["batch_size"])
     more = {"batch_sizes": options["batch_sizes"]} if w.kind == "batch_size" else {}
     return {
-        "choose": {**choose("ablation", w.space), **chosen},
+        "choose": choose(w.space, (w.dataset, "test"), **chosen),
         "options": {
             "samples": options["samples"],
             "batch_size": size,
@@ -292,6 +296,12 @@ def why_no_library(dataset):
         if dataset in DATASETS
         else f"no images of {dataset}: {absent.get(dataset, 'the config does not name them')}"
     )
+
+
+def library_versions():
+    """The versions that scores of the networks of pytorchcv may depend on."""
+    installed = importlib.util.find_spec("pytorchcv") is not None
+    return {**versions(), "pytorchcv": importlib.metadata.version("pytorchcv")} if installed else versions()
 
 
 def library_scores(wildcards):
@@ -429,7 +439,9 @@ rule training:
     params:
         network=lambda w: config["spaces"][w.space]["network"],
         proxy="naswot",
-        choose=lambda w: choose("training", w.space, by="above", threshold=90.0),
+        choose=lambda w: choose(
+            w.space, CHOSEN_BY["training"], by="above", threshold=90.0
+        ),
         options={
             "seed": 0,
             "held_out": config["batch_size"],
@@ -544,7 +556,7 @@ rule library:
             "initialisations": config["papers"]["library"]["initialisations"],
         },
         device=lambda w: device_kind(),
-        versions=versions(),
+        versions=library_versions(),
         code=fingerprint(
             "naswot_ext.devices",
             "naswot_ext.experiments.library",
@@ -935,10 +947,10 @@ rule paper_claim:
     input:
         truth=lambda w: [TRUTH.format(space=space) for space, _ in there(item_of(w))],
         scores=lambda w: panel_files(
-            SCORES, item_of(w), proxy=item_of(w).proxies, seed=SEEDS[0]
+            SCORES, item_of(w), proxy=item_of(w).proxies, seed=SEEDS
         ),
         claimed=lambda w: panel_files(
-            CLAIMED, item_of(w), proxy=item_of(w).proxies, seed=SEEDS[0]
+            CLAIMED, item_of(w), proxy=item_of(w).proxies, seed=SEEDS
         ),
     output:
         csv=report(

@@ -17,7 +17,7 @@ rule correlation:
         "<results>/timings/correlations/{space}/{dataset}/{proxy}.tsv"
     threads: 1
     params:
-        statistics=config["statistics"],
+        statistics=statistics_of,
         code=fingerprint("naswot_ext.provenance", "naswot_ext.tables"),
     script:
         "../scripts/correlation.py"

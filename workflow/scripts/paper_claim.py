@@ -12,7 +12,10 @@ with reporting(snakemake):
     if snakemake.params.missing:
         cells = no_rank_claim(snakemake.params.missing[0][-1])
     else:
-        tables = [read_table(file) for file in (*snakemake.input.scores, *snakemake.input.claimed)]
-        scores = pd.concat(tables).drop_duplicates("arch_index")
+        # One of each a seed.
+        scores = [
+            pd.concat([read_table(sample), read_table(claimed)]).drop_duplicates("arch_index")
+            for sample, claimed in zip(snakemake.input.scores, snakemake.input.claimed, strict=True)
+        ]
         cells = rank_claim(scores, read_table(snakemake.input.truth[0]))
     write_table(cells, snakemake.params.heading, snakemake.params.note, **snakemake.output)

@@ -8,8 +8,10 @@ with reporting(snakemake):
     from naswot_ext.papers.cells import write_cells
     from naswot_ext.papers.tau_cells import tau_cells
     from naswot_ext.provenance import read_table
+    from naswot_ext.tables import CORRELATION_COLUMNS
 
-    rows = pd.concat([read_table(file) for file in snakemake.input.correlations])
+    tables = [read_table(file) for file in snakemake.input.correlations]
+    rows = pd.concat(tables) if tables else pd.DataFrame(columns=CORRELATION_COLUMNS)
     missing = {(space, dataset): reason for space, dataset, reason in snakemake.params.missing}
     published = pd.read_csv(snakemake.input.published)
     write_cells(tau_cells(rows, published, missing, confidence=snakemake.params.confidence), snakemake.output[0])
