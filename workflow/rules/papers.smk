@@ -301,7 +301,11 @@ def why_no_library(dataset):
 def library_versions():
     """The versions that scores of the networks of pytorchcv may depend on."""
     installed = importlib.util.find_spec("pytorchcv") is not None
-    return {**versions(), "pytorchcv": importlib.metadata.version("pytorchcv")} if installed else versions()
+    return (
+        {**versions(), "pytorchcv": importlib.metadata.version("pytorchcv")}
+        if installed
+        else versions()
+    )
 
 
 def library_scores(wildcards):
