@@ -12,7 +12,9 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
+import numpy as np
 import yaml
 
 from naswot_ext.errors import NaswotError
@@ -23,12 +25,16 @@ def with_scale(config: Mapping[str, Any]) -> dict[str, Any]:
     found = copy.deepcopy(dict(config))
     scales, scale = found.pop("scales", None), found.get("scale", "full")
     if scales is None:
+        if scale != "full":
+            raise NaswotError(f"scale: found {scale!r}, but the config has no `scales` that would say what it changes.")
         return found
     if not isinstance(scales, dict) or not all(isinstance(part, dict) for part in scales.values()):
         raise NaswotError("scales must be a section of names, each with the part of the config that it changes.")
     if scale != "full" and scale not in scales:
         raise NaswotError(f"scale: found {scale!r}, but it must be one of {', '.join(['full', *scales])}.")
-    return _laid_over(found, scales.get(scale, {}))
+    found = _laid_over(found, scales.get(scale, {}))
+    # What was laid over is not laid over again, when this config is read once more.
+    return found if scale == "full" else {**found, "scales": {scale: {}}}
 
 
 def choose(config: Mapping[str, Any], sources_file: str | os.PathLike[str]) -> dict[str, Any]:
@@ -70,6 +76,19 @@ def choose(config: Mapping[str, Any], sources_file: str | os.PathLike[str]) -> d
         known = found.get("absent", {})
         found["absent"] = {**known, **{kind: {**known.get(kind, {}), **why} for kind, why in absent.items()}}
     return found
+
+
+def images_in(source: Mapping[str, Any]) -> int | None:
+    """How many images a source of the user's own has, read off the file's header; None where only reading it tells."""
+    if source.get("source") != "npz":
+        return None
+    try:
+        with ZipFile(source["path"]) as archive, archive.open("images.npy") as file:
+            major, _ = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+            return int(read(file)[0][0])
+    except (OSError, KeyError, ValueError, IndexError, BadZipFile):
+        return None  # what is wrong with the file, the job that reads it says
 
 
 def _section(config: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from naswot_ext.at_hand import choose, with_scale
+from naswot_ext.at_hand import choose, images_in, with_scale
 from naswot_ext.errors import NaswotError
 from tests.conftest import REPOSITORY
 
@@ -110,13 +111,18 @@ def test_a_malformed_choice_is_told(first_of: Any) -> None:
 
 def test_a_scale_is_laid_over_the_rest_and_lists_take_the_place_of_lists() -> None:
     given = {"a": {"b": 1, "c": [1, 2]}, "scale": "small", "scales": {"small": {"a": {"c": [3]}}}}
-    assert with_scale(given) == {"a": {"b": 1, "c": [3]}, "scale": "small"}
+    assert with_scale(given) == {"a": {"b": 1, "c": [3]}, "scale": "small", "scales": {"small": {}}}
     assert with_scale({**given, "scale": "full"}) == {"a": {"b": 1, "c": [1, 2]}, "scale": "full"}
 
 
 def test_what_a_scale_changes_is_done_once() -> None:
     resolved = with_scale({"a": 1, "scale": "small", "scales": {"small": {"a": 2}}})
     assert with_scale(resolved) == resolved
+
+
+def test_a_scale_without_scales_is_told() -> None:
+    with pytest.raises(NaswotError, match="has no `scales`"):
+        with_scale({"a": 1, "scale": "small"})
 
 
 def test_a_scale_that_there_is_none_of_is_told() -> None:
@@ -134,3 +140,15 @@ def test_a_scale_changes_each_of_several_spaces_that_share_a_section_by_itself()
 def test_what_was_left_out_before_stays_told() -> None:
     given = {**config(**OFFICIAL), "offline": True, "absent": {"spaces": {"nds-pnas": "no data.zip"}}}
     assert list(choose(given, SOURCES)["absent"]["spaces"]) == ["nds-pnas", "nasbench201"]
+
+
+def test_the_images_of_a_file_are_counted_without_reading_them() -> None:
+    np.savez("mine.npz", images=np.zeros((7, 2, 2, 3), np.uint8), labels=np.zeros(7))
+    assert images_in({"source": "npz", "path": "mine.npz"}) == 7
+
+
+@pytest.mark.parametrize("text", ["", "no archive"])
+def test_of_a_file_that_is_no_archive_nothing_is_known(text: str) -> None:
+    Path("mine.npz").write_text(text)
+    assert images_in({"source": "npz", "path": "mine.npz"}) is None
+    assert images_in({"source": "cifar10"}) is None

@@ -6,6 +6,7 @@ import mimetypes
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from rocrate.rocrate import ROCrate
 
@@ -56,7 +57,7 @@ def write_crate(folder: Path, facts: Mapping[str, Any], records: Iterable[Mappin
 def check_crate(folder: Path) -> list[str]:
     """What the description of a folder lacks, a sentence each; raises ValueError for one that is no RO-Crate."""
     crate = ROCrate(folder)
-    described = {entity.id for entity in crate.data_entities}
+    described = {unquote(entity.id) for entity in crate.data_entities}
     problems = [f"{name} is described but not there" for name in sorted(described) if not (folder / name).exists()]
     for name in files_in(folder):
         if name not in described and name.startswith("results/"):
@@ -70,7 +71,7 @@ def _facts_of(path: Path) -> dict[str, Any]:
 
 
 def _add_action(crate: Any, record: Mapping[str, Any]) -> None:
-    made, used = ([crate.get(_entity(path)) for path in record[key]["values"]] for key in ("output", "input"))
+    made, used = ([crate.get(quote(_entity(path))) for path in record[key]["values"]] for key in ("output", "input"))
     crate.add_action(
         crate.mainEntity,
         identifier=f"#{_entity(record['output']['values'][0])}",

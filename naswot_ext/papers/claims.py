@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.papers.cells import DIFFERS, DIGITS, NOT_MEASURED, REPRODUCED, cell, compared, frame, not_measured
+from naswot_ext.papers.cells import DIFFERS, DIGITS, REPRODUCED, WITHIN, cell, compared, frame, not_measured
 from naswot_ext.truth import final_accuracies
 
 THRESHOLD = 90.0  # percent of CIFAR-10 validation accuracy
@@ -46,10 +46,11 @@ def rank_claim(
     On NAS-Bench-201 many networks have equally many parameters, and several of these are above 90 %: the paper does
     not say which of them it took, nor how it ordered equals. So a rank by parameters is the mean of the places that
     equals share, and its error the standard deviation of one of these places, drawn at random. The rank by score is the
-    mean of those of all these networks that were scored, and the spread is theirs: the published one is of one of them.
-    Where fewer than all with an accuracy were scored, a rank is 1 + (N - 1) k / n, with k of the n others better, and
-    has the binomial standard error sqrt(p (1 - p) / n) (N - 1), less for the part of the N - 1 others that was scored.
-    A singular score is the worst; equal scores share the mean of their places; a failed network is left out.
+    mean of those of all these networks that were scored, and the spread is theirs. The published rank is of one of
+    them: it is reproduced where it lies among theirs, give or take three of the errors that follow. Where fewer than
+    all with an accuracy were scored, a rank is 1 + (N - 1) k / n, with k of the n others better, and has the binomial
+    standard error sqrt(p (1 - p) / n) (N - 1), less for the part of the N - 1 others that was scored. A singular
+    score is the worst; equal scores share the mean of their places; a failed network is left out.
     """
     tables = [scores] if isinstance(scores, pd.DataFrame) else list(scores)
     by_score, by_params = _of_claim(scored_on)
@@ -102,6 +103,7 @@ def _by_params(smallest: NDArray[np.int64], params: pd.Series, of_paper: dict[st
     larger, equal = int((params > size).sum()), int((params == size).sum())
     # The places are larger + 1, ..., larger + equal.
     variance = (equal**2 - 1) / 12
+    within = larger < RANK_BY_PARAMS <= larger + equal
     reason = f"{len(params)} networks with an accuracy, {equal} of them with {size:.0f} parameters, {_named(smallest)}"
     return compared(
         measured=larger + (equal + 1) / 2,
@@ -110,7 +112,7 @@ def _by_params(smallest: NDArray[np.int64], params: pd.Series, of_paper: dict[st
         standard_error=math.sqrt(variance),
         reason=f"{reason}; equals share places {larger + 1} to {larger + equal}",
         **of_paper,
-    )
+    ) | {"verdict": REPRODUCED if within else DIFFERS}
 
 
 def _by_score(
@@ -141,6 +143,8 @@ def _by_score(
     else:
         spread_is = "its spread is not known: score more seeds"
     reason = f"{known_as}; {spread_is}"
+    margin = WITHIN * float(np.mean(errors))
+    within = min(ranks) - margin <= RANK_BY_SCORE <= max(ranks) + margin
     return compared(
         measured=float(np.mean(ranks)),
         measured_std=spread,
@@ -148,7 +152,7 @@ def _by_score(
         standard_error=math.sqrt(variance) if variance else math.nan,
         reason=reason,
         **of_paper,
-    )
+    ) | {"verdict": REPRODUCED if within else DIFFERS}
 
 
 def _rank(values: pd.Series, index: int, of: int) -> tuple[float, float]:

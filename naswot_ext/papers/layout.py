@@ -159,8 +159,8 @@ def _legend() -> str:
     return (
         "Percent, mean ± standard deviation over runs; the published number stands below the measured one. "
         f"Marks: {MARKS[REPRODUCED]} reproduced (within {WITHIN:g} standard errors of the difference), "
-        f"{MARKS[DIFFERS]} differs, {MARKS[NOT_MEASURED]} not measured. Seconds: mean of one search; of one that looks "
-        "up scores, the time that scoring took; of one with a budget, the simulated training."
+        f"{MARKS[DIFFERS]} differs, {MARKS[NOT_MEASURED]} not measured, or with too few to tell. Seconds: mean of one "
+        "search; of one that looks up scores, the time that scoring took; of one with a budget, the simulated training."
     )
 
 

@@ -13,7 +13,16 @@ import pandas as pd
 
 from naswot_ext.config import NETWORK_SEARCHES, method_key
 from naswot_ext.errors import NaswotError, unknown
-from naswot_ext.papers.cells import DIGITS, compared, frame, not_measured, standard_error
+from naswot_ext.papers.cells import (
+    DIGITS,
+    NOT_MEASURED,
+    REPRODUCED,
+    WITHIN,
+    compared,
+    frame,
+    not_measured,
+    standard_error,
+)
 from naswot_ext.papers.items import ITEMS, SOURCES
 from naswot_ext.tables import accuracy_columns, method_of
 
@@ -70,10 +79,12 @@ def search_cells(
     ]
     if rows.empty:
         raise NaswotError(f"The published numbers have none of {paper} {table}. Use workflow/resources/published.csv.")
-    return frame(_cell(paper, row, searches, missing or {}, official) for row in rows.itertuples())
+    return frame(_cell(paper, row, searches, published, missing or {}, official) for row in rows.itertuples())
 
 
-def _cell(paper: str, row: Any, searches: Searches, missing: Missing, official: str) -> dict[str, Any]:
+def _cell(
+    paper: str, row: Any, searches: Searches, published: pd.DataFrame, missing: Missing, official: str
+) -> dict[str, Any]:
     searched_on = row.dataset if row.table == "table2b" else "cifar10"
     of_paper = {
         "paper": paper,
@@ -105,18 +116,45 @@ def _cell(paper: str, row: Any, searches: Searches, missing: Missing, official: 
     if values.empty:
         return not_measured(f"none of {len(runs)} runs found an architecture", **of_paper)
     std = float(values.std(ddof=0))
-    error = standard_error(
-        std, len(values), row.std, row.runs, digits=DIGITS[QUANTITY], pool_share=_pool_share(made_by, row.space)
-    )
-    return compared(
+    pool_share = _pool_share(made_by, row.space)
+    error = standard_error(std, len(values), row.std, row.runs, digits=DIGITS[QUANTITY], pool_share=pool_share)
+    remarks = [*_remarks(runs, values, made_by, row), *_of_paper(row, published)]
+    found_here = compared(
         measured=float(values.mean()),
         measured_std=std,
         runs=len(values),
         standard_error=error,
         seconds=hits["seconds"].mean(),
-        reason="; ".join(_remarks(runs, values, made_by, row)),
+        reason="; ".join(remarks),
         **of_paper,
     )
+    if found_here["verdict"] == REPRODUCED and (why := _too_few(std, len(values), row, pool_share, made_by)):
+        found_here |= {"verdict": NOT_MEASURED, "reason": "; ".join([why, *remarks])}
+    return found_here
+
+
+def _too_few(std: float, runs: int, row: Any, pool_share: float, made_by: Mapping[str, Any]) -> str:
+    """Why a measured number cannot tell, though it lies within its error: that is larger than what single runs vary by.
+
+    The error of our own number counts, not that of the published one, of which there may be three runs.
+    """
+    own = standard_error(std, runs, row.std, None, pool_share=pool_share)
+    if not WITHIN * own > max(std, 0.0 if pd.isna(row.std) else row.std):
+        return ""
+    if not pool_share:
+        return f"too few to tell: {runs} runs"
+    drawn = made_by.get("n_samples") or 1
+    return f"too few to tell: {drawn} of {made_by['draw']['architectures']} scored architectures a run"
+
+
+def _of_paper(row: Any, published: pd.DataFrame) -> Iterable[str]:
+    """What is odd about a published number."""
+    same = published[(published["source"] == row.source) & (published["table"] == row.table)]
+    same = same[(same["method"] == row.method) & (same["dataset"] == row.dataset) & (same["split"] == "valid")]
+    same = same[same["n_samples"].isna() if pd.isna(row.n_samples) else same["n_samples"] == row.n_samples]
+    # Networks that are tested were trained on twice the images of CIFAR-10 that validated ones were.
+    if row.dataset == "cifar10" and row.split == "test" and (same["mean"] > row.mean).any():
+        yield "the published test accuracy is below the validation accuracy beside it, unlike those of other rows"
 
 
 def _is_of(search: tuple[pd.DataFrame, Mapping[str, Any]], row: Any, searched_on: str) -> bool:

@@ -77,7 +77,7 @@ def _cell(
         return not_measured(f"tau is undefined for the {n} networks that were scored", **of_paper)
     own = (measured.kendall_filtered_high - measured.kendall_filtered_low) / 2 / quantile
     variance = own**2 * (1 + n / NETWORKS) + 10.0 ** (-2 * DIGITS[QUANTITY]) / 12
-    remarks = _remarks(measured, n, notes.get(row.space))
+    remarks = [*_remarks(measured, n, notes.get(row.space)), *_by_validation(correlations, measured)]
     return compared(
         measured=tau,
         # An interval of no width is of too few networks to tell an error.
@@ -102,6 +102,14 @@ def _measured(correlations: pd.DataFrame, row: Any) -> Any:
         if found:
             return found[0]
     return None
+
+
+def _by_validation(correlations: pd.DataFrame, measured: Any) -> Iterable[str]:
+    """The tau with the accuracy that the figure's axis names, where its code reads the other."""
+    keys = ("space", "scored_on", "dataset", "proxy")
+    same = pd.concat([correlations[key] == getattr(measured, key) for key in keys], axis=1).all(axis=1)
+    for row in correlations[same & (correlations["split"] == "valid")].itertuples() if measured.split == "test" else ():
+        yield f"with validation accuracy {row.kendall_filtered:.3f}"
 
 
 def _remarks(measured: Any, n: int, note: str | None) -> Iterable[str]:

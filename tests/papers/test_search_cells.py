@@ -36,16 +36,16 @@ def test_every_published_number_has_a_cell_in_the_papers_order(item, cells: int,
 
 
 def test_a_measured_cell_holds_mean_population_deviation_runs_and_seconds(published) -> None:
-    table = runs({"cifar10_test": [92.0, 93.0, 94.0, math.nan]}, seconds=2.5)
-    table.loc[3, "seconds"] = 99.0
+    table = runs({"cifar10_test": [*[92.0, 93.0, 94.0] * 4, math.nan]}, seconds=2.5)
+    table.loc[12, "seconds"] = 99.0
     found = search_cells(TABLE2A, [(table, made_by("naswot", proxy="naswot", n_samples=10))], published)
     cell = one(found, "NASWOT", "cifar10", n_samples=10)
-    assert (cell.measured, cell.runs, cell.seconds, cell.published_seconds) == (93.0, 3, 2.5, 3.05)
+    assert (cell.measured, cell.runs, cell.seconds, cell.published_seconds) == (93.0, 12, 2.5, 3.05)
     assert cell.measured_std == pytest.approx(math.sqrt(2 / 3))
     assert cell.difference == pytest.approx(93 - 92.44)
-    assert cell.standard_error == pytest.approx(math.sqrt(2 / 3 / 3 + 1.13**2 / 500 + 0.01**2 / 12))
+    assert cell.standard_error == pytest.approx(math.sqrt(2 / 3 / 12 + 1.13**2 / 500 + 0.01**2 / 12))
     assert cell.verdict == "reproduced"
-    assert cell.reason == "1 of 4 runs found no architecture with an accuracy"
+    assert cell.reason == "1 of 13 runs found no architecture with an accuracy"
     assert one(found, "NASWOT", "cifar10", n_samples=100).verdict == "not measured"
 
 
@@ -153,12 +153,32 @@ def test_few_architectures_widen_the_error_of_a_search_among_them(published) -> 
     facts = {"proxy": "naswot", "n_samples": 100}
     few = made_by("naswot", draw={"architectures": 400, "draw_seed": 0}, **facts)
     errors = [
-        one(search_cells(TABLE2A, [(runs(CIFAR10_TEST), made)], published), "NASWOT", "cifar10", n_samples=100)
+        one(
+            search_cells(TABLE2A, [(runs({"cifar10_test": [92.0, 93.6] * 20}), made)], published),
+            "NASWOT",
+            "cifar10",
+            n_samples=100,
+        )
         for made in (made_by("naswot", **facts), few)
     ]
     share = 100 / 400 * (1 - 400 / 15625)
     assert errors[1].standard_error ** 2 - errors[0].standard_error ** 2 == pytest.approx(0.99**2 * share)
-    assert errors[1].reason == "among 400 architectures"
+    assert errors[0].verdict == "reproduced"
+    # Its three errors are wider than what one run varies by.
+    assert errors[1].verdict == "not measured"
+    assert errors[1].reason == "too few to tell: 100 of 400 scored architectures a run; among 400 architectures"
+    assert errors[1].measured == errors[0].measured
+
+
+def test_few_runs_cannot_tell(published) -> None:
+    facts = {"proxy": "naswot", "n_samples": 10}
+    for values, verdict in (([91.5, 93.0, 94.0], "not measured"), ([70.0, 71.0, 69.0], "differs")):
+        made = runs({"cifar10_test": values})
+        found = one(
+            search_cells(TABLE2A, [(made, made_by("naswot", **facts))], published), "NASWOT", "cifar10", n_samples=10
+        )
+        assert found.verdict == verdict
+        assert ("too few to tell: 3 runs" in (found.reason or "")) == (verdict == "not measured")
 
 
 def test_a_table_that_there_is_none_of_is_refused(published) -> None:

@@ -4,6 +4,7 @@
 import csv
 import importlib.metadata
 import importlib.util
+from types import SimpleNamespace
 
 from naswot_ext.experiments import library_names
 from naswot_ext.papers.items import ITEMS, PAPERS, official
@@ -269,16 +270,63 @@ def ablation_options(w):
     }
 
 
-def ablation_images(w):
-    """One large batch that the mini-batches of all samples are parts of."""
+def ablation_size(w):
+    """How many images an ablation takes: one large batch that the mini-batches of all samples are parts of."""
     options = ablation_options(w)["options"]
-    sizes = [options["batch_size"], *options.get("batch_sizes", [])]
-    size = (
-        max(options["samples"] * options["batch_size"], *sizes)
-        if w.kind in ("minibatch", "batch_size")
-        else sizes[0]
-    )
-    return BATCH.format(dataset=w.dataset, size=size, seed=SEEDS[0])
+    parts = options["samples"] if w.kind == "minibatch" else 1
+    return max(parts * options["batch_size"], *options.get("batch_sizes", [0]), 0)
+
+
+def ablation_images(w):
+    """The images of an ablation."""
+    return BATCH.format(dataset=w.dataset, size=ablation_size(w), seed=SEEDS[0])
+
+
+def too_few(dataset, wanted):
+    """Why a file of the user's own has not enough images; empty where it has, or only reading it would tell."""
+    source = config["datasets"][dataset]
+    known = at_hand.images_in(source)
+    if known is None or known >= wanted:
+        return ""
+    return f"{wanted} images are needed, and {source['path']} has {known}"
+
+
+def ablations(item):
+    """{kind: (space, data set, why it cannot be made)} of the ablations of a figure."""
+    found = {}
+    for kind in ABLATION_KINDS[item.paper]:
+        for space, dataset in there(item):
+            w = SimpleNamespace(
+                space=space, dataset=dataset, proxy=item.proxies[0], kind=kind
+            )
+            found[kind] = (space, dataset, too_few(dataset, ablation_size(w)))
+    return found
+
+
+def ablation_files(wildcards):
+    """The ablations that can be made."""
+    item = item_of(wildcards)
+    return [
+        ABLATION.format(space=space, dataset=dataset, proxy=item.proxies[0], kind=kind)
+        for kind, (space, dataset, reason) in ablations(item).items()
+        if not reason
+    ]
+
+
+def training_size():
+    """How many images a training takes, those that are scored included."""
+    return config["papers"]["training"]["images"] + config["batch_size"]
+
+
+def training_files(wildcards):
+    """The trainings that can be made."""
+    item = item_of(wildcards)
+    return [
+        TRAINING.format(space=space, dataset=dataset, k=k)
+        for space, dataset in there(item)
+        if not too_few(dataset, training_size())
+        for k in range(config["papers"]["training"]["networks"])
+    ]
 
 
 def image_size_of(proxy):
@@ -370,6 +418,24 @@ def scale_note():
     return "" if config["scale"] == "full" else f"scale {config['scale']}"
 
 
+def note_of(wildcards):
+    """What a table or figure says of how it was made, and in what unlike the paper."""
+    item = item_of(wildcards)
+    notes = [scale_note()]
+    if item.kind in ("searches", "scatter") and len(SEEDS) == 1:
+        notes.append("the scores of one initialisation")
+    plain = not any(
+        "augment" in config["datasets"][name]
+        for _, name in there(item)
+        if name in DATASETS
+    )
+    if item.paper == "arxiv2020" and plain:
+        notes.append(
+            "one mini-batch for all networks, without flips and crops (the paper: a new one for each, with them)"
+        )
+    return "; ".join(filter(None, notes))
+
+
 def paper_of(wildcards):
     """The category of a table or figure in the report."""
     return PAPERS[item_of(wildcards).paper]
@@ -428,7 +494,7 @@ rule training:
         truth=TRUTH,
         images=lambda w: BATCH.format(
             dataset=w.dataset,
-            size=config["papers"]["training"]["images"] + config["batch_size"],
+            size=training_size(),
             seed=SEEDS[0],
         ),
     output:
@@ -640,7 +706,7 @@ rule paper_searches:
         missing=lambda w: missing_searches(item_of(w)),
         heading=lambda w: item_of(w).title,
         official=lambda w: str(official_file(item_of(w).panels[0][0])),
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.provenance",
             "naswot_ext.papers.search_cells",
@@ -682,7 +748,7 @@ rule paper_scatter:
         missing=lambda w: missing_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
         figures=config["figures"],
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.figures",
             "naswot_ext.provenance",
@@ -719,7 +785,7 @@ rule paper_bars:
         spaces=lambda w: [space for space, _ in item_of(w).panels],
         proxies=lambda w: list(item_of(w).proxies),
         figures=config["figures"],
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.tables",
             "naswot_ext.provenance",
@@ -755,7 +821,7 @@ rule paper_kernels:
         spaces=lambda w: [space for space, _ in item_of(w).panels],
         there=lambda w: [space for space, _ in there(item_of(w))],
         figures=config["figures"],
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.provenance",
             "naswot_ext.papers.figures.output",
@@ -789,7 +855,7 @@ rule paper_histograms:
         missing=lambda w: missing_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
         figures=config["figures"],
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.provenance",
             "naswot_ext.papers.figures.output",
@@ -801,12 +867,7 @@ rule paper_histograms:
 
 rule paper_ablation:
     input:
-        lambda w: panel_files(
-            ABLATION,
-            item_of(w),
-            proxy=item_of(w).proxies,
-            kind=ABLATION_KINDS[item_of(w).paper],
-        ),
+        ablation_files,
     output:
         pdf="<results>/{paper_item}.pdf",
         png=report(
@@ -828,8 +889,11 @@ rule paper_ablation:
         missing=lambda w: missing_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
         kinds=lambda w: ABLATION_KINDS[item_of(w).paper],
+        reasons=lambda w: {
+            kind: reason for kind, (*_, reason) in ablations(item_of(w)).items()
+        },
         figures=config["figures"],
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.provenance",
             "naswot_ext.papers.figures.output",
@@ -841,9 +905,7 @@ rule paper_ablation:
 
 rule paper_training:
     input:
-        lambda w: panel_files(
-            TRAINING, item_of(w), k=range(config["papers"]["training"]["networks"])
-        ),
+        training_files,
     output:
         pdf="<results>/{paper_item}.pdf",
         png=report(
@@ -862,10 +924,16 @@ rule paper_training:
         paper_item=OF_KIND["training"],
     threads: 1
     params:
-        missing=lambda w: missing_panels(item_of(w)),
+        missing=lambda w: [
+            *missing_panels(item_of(w)),
+            *(
+                [*panel, too_few(panel[1], training_size())]
+                for panel in there(item_of(w))
+            ),
+        ],
         heading=lambda w: item_of(w).title,
         figures=config["figures"],
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.provenance",
             "naswot_ext.papers.figures.output",
@@ -898,7 +966,7 @@ rule paper_time:
     threads: 1
     params:
         figures=config["figures"],
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.papers.cells",
             "naswot_ext.provenance",
@@ -935,7 +1003,7 @@ rule paper_library:
         missing=lambda w: why_no_library(item_of(w).panels[0][1]),
         heading=lambda w: item_of(w).title,
         figures=config["figures"],
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.papers.cells",
             "naswot_ext.provenance",
@@ -983,7 +1051,7 @@ rule paper_claim:
     params:
         missing=lambda w: missing_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
-        note=scale_note(),
+        note=note_of,
         code=fingerprint(
             "naswot_ext.provenance",
             "naswot_ext.papers.claims",

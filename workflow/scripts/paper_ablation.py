@@ -13,9 +13,16 @@ with reporting(snakemake):
     if files:
         samples = pd.concat([read_table(file) for file in files])
         figure = ablation(
-            samples, params.kinds, y_label=read_provenance(files[0])["title"], accuracy=accuracy_of(files[0])
+            samples,
+            params.kinds,
+            y_label=read_provenance(files[0])["title"],
+            accuracy=accuracy_of(files[0]),
+            reasons=params.reasons,
         )
         drawn = data(samples, params.kinds)
     else:
-        figure, drawn = absent(params.heading, [reason for *_, reason in params.missing]), pd.DataFrame()
+        figure, drawn = (
+            absent(params.heading, [*(reason for *_, reason in params.missing), *params.reasons.values()]),
+            pd.DataFrame(),
+        )
     write(figure, drawn, **snakemake.output, dpi=params.figures["dpi"])
