@@ -29,5 +29,5 @@ def with_live_seconds(
         if same.any():
             cells.loc[same, "seconds"] = table["seconds"].mean()
             timed.append(f"N = {made_by['n_samples']} ({len(table)} runs)")
-    note = f"training-free seconds: the whole search, on this machine, {', '.join(timed)}" if timed else ""
+    note = f"Training-free seconds: the whole search, on this machine, {', '.join(timed)}" if timed else ""
     return cells, note

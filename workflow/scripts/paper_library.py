@@ -16,7 +16,9 @@ with reporting(snakemake):
     if files:
         table = pd.concat([read_table(file) for file in files])
         cells = association(table)
-        figure = library(table, x_label=read_provenance(files[0])["title"], note=cells["reason"].iloc[0])
+        # How many networks and initialisations there are, the figure says itself.
+        _, _, association_found = cells["reason"].iloc[0].partition("; ")
+        figure = library(table, x_label=read_provenance(files[0])["title"], note=association_found)
         drawn = data(table)
     else:
         cells, drawn = no_association(params.missing), pd.DataFrame()

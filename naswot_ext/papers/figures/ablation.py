@@ -65,7 +65,7 @@ def ablation(
                 absent_panel(axes, heading, wrap(reason, int(12 * width / columns)))
                 continue
             axes.set_xlabel(f"{accuracy} accuracy (%)".lstrip())
-            axes.set_ylabel(y_label)
+            axes.set_ylabel(wrap(y_label, 30))
             letters = dict(zip(kinds, "abcdefgh", strict=False))
             notes = _told(part, agreed[agreed["kind"] == kind], letters.get(REFERENCE))
             if kind == "batch_size":
