@@ -15,11 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from naswot_ext.errors import NaswotError
 from naswot_ext.papers.cells import DIFFERS, DIGITS, REPRODUCED, WITHIN, cell, compared, frame, not_measured
-from naswot_ext.truth import final_accuracies
+from naswot_ext.papers.smallest import THRESHOLD, smallest_and_params
 
-THRESHOLD = 90.0  # percent of CIFAR-10 validation accuracy
 RANK_BY_SCORE, RANK_BY_PARAMS = 667, 8597
 SIGNIFICANT = 0.05
 
@@ -54,7 +52,7 @@ def rank_claim(
     """
     tables = [scores] if isinstance(scores, pd.DataFrame) else list(scores)
     by_score, by_params = _of_claim(scored_on)
-    smallest, params, why = _smallest(truth)
+    smallest, params, why = smallest_and_params(truth)
     if why:
         return no_rank_claim(why)
     return frame([_by_score(tables, smallest, params.index, by_score), _by_params(smallest, params, by_params)])
@@ -65,37 +63,10 @@ def no_rank_claim(reason: str, scored_on: str = "cifar10") -> pd.DataFrame:
     return frame([not_measured(reason, **of_paper) for of_paper in _of_claim(scored_on)])
 
 
-def smallest_above(truth: pd.DataFrame) -> NDArray[np.int64]:
-    """Indices int64 of the networks that `rank_claim` is about; raises NaswotError where the ground truth has none."""
-    smallest, _, why = _smallest(truth)
-    if why:
-        raise NaswotError(f"There is no network to score for the claim: {why}.")
-    return smallest
-
-
 def _of_claim(scored_on: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the two cells have of the paper: by score, by parameters."""
     by_score = {**_RANK, "method": "NASWOT-Jacobian", "scored_on": scored_on, "published": RANK_BY_SCORE}
     return by_score, {**_RANK, "method": "params", "published": RANK_BY_PARAMS}
-
-
-def _smallest(truth: pd.DataFrame) -> tuple[NDArray[np.int64], pd.Series, str]:
-    """Indices of the smallest networks above the threshold, parameters of all that have an accuracy, or why none."""
-    none = np.array([], np.int64), pd.Series(dtype=float)
-    accuracy = final_accuracies(truth).get(("cifar10", "valid"))
-    if accuracy is None:
-        return *none, "the ground truth of nasbench201 has no cifar10 valid accuracy"
-    accuracy = accuracy.dropna()
-    if "params" not in truth:
-        return *none, "the ground truth of nasbench201 has no parameters"
-    rows = truth[truth["dataset"] == "cifar10"].drop_duplicates("arch_index").set_index("arch_index")
-    params = rows["params"].reindex(accuracy.index).astype(float)
-    if params.isna().any() or (params < 0).any():
-        return *none, "the ground truth of nasbench201 has no parameters"
-    above = params[accuracy > THRESHOLD]
-    if above.empty:
-        return *none, f"no network of the ground truth is above {THRESHOLD:g} % cifar10 valid accuracy"
-    return above.index[above == above.min()].to_numpy(np.int64), params, ""
 
 
 def _by_params(smallest: NDArray[np.int64], params: pd.Series, of_paper: dict[str, Any]) -> dict[str, Any]:

@@ -663,7 +663,7 @@ rule claimed_score:
             "naswot_ext.devices",
             "naswot_ext.provenance",
             "naswot_ext.sampling",
-            "naswot_ext.papers.claims",
+            "naswot_ext.papers.smallest",
             "naswot_ext.scoring",
             *proxy_names.module_of([DEFINED[w.proxy]]),
             configuration.SPACES.module(w.space),
@@ -1081,7 +1081,7 @@ rule paper_tau_cells:
         order=lambda w, input: " ".join(input.correlations),  # Snakemake compares inputs as a set
         missing=lambda w: missing_panels(item_of(w)),
         confidence=config["statistics"]["confidence"],
-        code=fingerprint(
+        code=fingerprint("naswot_ext.tables", 
             "naswot_ext.papers.cells",
             "naswot_ext.papers.tau_cells",
             "naswot_ext.provenance",

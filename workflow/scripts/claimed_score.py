@@ -4,7 +4,7 @@ from _common import reporting
 
 with reporting(snakemake):
     from naswot_ext.devices import claim
-    from naswot_ext.papers.claims import smallest_above
+    from naswot_ext.papers.smallest import smallest_above
     from naswot_ext.provenance import read_table
     from naswot_ext.sampling import open_listing
     from naswot_ext.scoring import score_architectures
