@@ -1081,7 +1081,8 @@ rule paper_tau_cells:
         order=lambda w, input: " ".join(input.correlations),  # Snakemake compares inputs as a set
         missing=lambda w: missing_panels(item_of(w)),
         confidence=config["statistics"]["confidence"],
-        code=fingerprint("naswot_ext.tables", 
+        code=fingerprint(
+            "naswot_ext.tables",
             "naswot_ext.papers.cells",
             "naswot_ext.papers.tau_cells",
             "naswot_ext.provenance",
