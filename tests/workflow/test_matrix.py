@@ -95,6 +95,7 @@ ONE_SPACE: dict[str, Line] = {
     "downloads": ("downloads", "kept", REPORT),
     "offline": ("offline", True, REPORT),
     "scale": ("", {"scales": {"quick": {"figures": {"dpi": 60}}}, "scale": "quick"}, FIGURES),
+    "scales": ("", {"scales": {"quick": {"figures": {"dpi": 60}}}}, set()),
     "batch_size": ("batch_size", 5, {"batch noise/5/0"} | SCORES | AFTER_SCORES),
     "batch_sizes.*": ("batch_sizes", {"snip": 5}, {"batch noise/5/0"} | scored(ON, "snip", 0, 1) | OF_SNIP),
     "seeds": ("seeds", [0, 1], AGAIN_WITH_SEED),
