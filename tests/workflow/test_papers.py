@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,9 @@ import pytest
 import yaml
 
 from naswot_ext.papers.items import ITEMS
+from tests.workflow.browser import Page
 from tests.workflow.conftest import Project
+from tests.workflow.test_report import ROWS, Report, needs_chromium
 
 # The run that all tests look at is made when the first of them starts.
 pytestmark = pytest.mark.timeout(2500)
@@ -151,3 +157,39 @@ def test_a_download_that_arrives_plans_just_what_it_fills(papers: Project) -> No
     assert {Path(file).stem for file in figures} == {"figure3", "figure4", "figure10"}
     spaces = {Path(file).stem for file in planned["architectures"]} if "architectures" in planned else set()
     assert not spaces & {"nasbench201", "nasbench101", "nats-sss"}
+
+
+@needs_chromium
+def test_the_report_opens_on_what_was_reproduced_and_shows_every_table_and_figure(
+    papers: Project, tmp_path: Path
+) -> None:
+    with Page(tmp_path / "profile") as page:
+        report = Report(page, papers.folder / "results" / "report.html")
+        text = page.evaluate("document.querySelector('#app .prose').innerText")
+        first = (papers.folder / "results" / "summary.md").read_text().splitlines()[0].strip("*")
+        assert first in text
+        assert {category for category, _ in report.menus()} == {"ICML 2021", "arXiv 2020"}
+        figures = 0
+        for category, subcategory in report.menus():
+            report.show(category, subcategory)
+            for row in range(len(page.evaluate(ROWS)) if subcategory == "Figures" else 0):
+                report.click(row)
+                assert report.image()["naturalWidth"] > 100
+                figures += 1
+        assert figures == sum(item.kind not in ("searches", "claim") for item in ITEMS)
+        assert page.errors == []
+        assert {url.partition(":")[0] for url in page.requests} <= {"file", "data", "blob", "about"}
+
+
+def test_an_archive_of_both_papers_proves_itself(papers: Project, tmp_path: Path) -> None:
+    shutil.copytree(papers.folder, tmp_path / "project")
+    Project(tmp_path / "project", papers.checkout, papers.config).run("archive")
+    command = [sys.executable, "-c", "from naswot_ext.cli import main; main()", "verify"]
+    command += [str(tmp_path / "project/results/archive/naswot.tar.zst"), "--sample", "1", "--jobs", "2"]
+    # The checkout of the run, whose scripts make its results again.
+    settings = os.environ | {"PYTHONPATH": str(papers.checkout), "OMP_NUM_THREADS": "1"}
+    verified = subprocess.run(command, capture_output=True, text=True, env=settings, cwd=tmp_path, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "FAIL" not in verified.stdout
+    for script in ("paper_searches", "paper_scatter", "paper_summary", "search", "correlation"):
+        assert f"made again by {script}:" in verified.stdout
