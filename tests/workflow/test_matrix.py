@@ -17,6 +17,9 @@ from tests.workflow.conftest import CONFIG, Project
 from tests.workflow.planning import Planners, changed, copy_of, without_work
 from tests.workflow.schema_keys import SCHEMA, keys
 
+# All dry runs are done when the first line is looked at: minutes, more on a busy machine.
+pytestmark = pytest.mark.timeout(2400)
+
 REPORT = {"html_report"}
 
 
