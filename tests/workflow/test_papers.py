@@ -127,7 +127,7 @@ def test_the_summary_counts_the_verdicts_of_all_cells(papers: Project) -> None:
     counted = cells(papers, "summary")
     assert counted["cells"].sum() == verdicts.sum()
     for verdict in ("reproduced", "differs", "not measured"):
-        assert counted[verdict].sum() == verdicts.get(verdict, 0)
+        assert counted[verdict.replace(" ", "_")].sum() == verdicts.get(verdict, 0)
     first = (papers.folder / "results" / "summary.md").read_text().splitlines()[0]
     assert str(verdicts.sum()) in first
 
