@@ -89,6 +89,14 @@ def rows_of(batch: Batch, rows: npt.NDArray[np.int64]) -> Batch:
     return Batch(batch.images[rows], None if batch.labels is None else batch.labels[rows], batch.classes)
 
 
+def scorer_of(proxy: str, batch: Batch, images: str | os.PathLike[str]) -> Proxy:
+    """The proxy of a name; raises NaswotError for an unknown one, and where it needs labels that `images` have not."""
+    scorer = find(proxy)
+    if scorer.needs_labels and batch.labels is None:
+        raise NaswotError(f"{scorer.name} needs the labels of the images, and those of {images} have none.")
+    return scorer
+
+
 def recorder(name: str, compute: Callable[[nn.Module, Images], Scored]) -> Proxy:
     """`compute` as a proxy that `scoring.Engine` takes: a network is built, and an error recorded, as for any score."""
     return Proxy(name, title=name, cost="", compute=compute)

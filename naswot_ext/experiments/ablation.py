@@ -25,12 +25,12 @@ from naswot_ext.experiments._measure import (
     read_images,
     rows_of,
     say,
+    scorer_of,
     shuffled,
     with_choice,
 )
 from naswot_ext.partial import partial_file
 from naswot_ext.provenance import write_table
-from naswot_ext.proxy_names import find
 from naswot_ext.scoring import Engine, to_device
 from naswot_ext.seeds import derive
 from naswot_ext.spaces import SPACES, SearchSpace
@@ -108,9 +108,7 @@ def ablate(
     output = Path(output)
     batch = read_images(images)
     planned = plan(kind, batch, samples, batch_size, batch_sizes, seed)
-    scorer = find(proxy)
-    if scorer.needs_labels and batch.labels is None:
-        raise NaswotError(f"{scorer.name} needs the labels of the images, and those of {images} have none.")
+    scorer = scorer_of(proxy, batch, images)
     made = facts(
         __name__,
         proxy,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from naswot_ext.errors import NaswotError, unknown
+from naswot_ext.errors import unknown
 from naswot_ext.experiments._measure import (
     IN_FLIGHT,
     check_options,
@@ -24,11 +24,11 @@ from naswot_ext.experiments._measure import (
     measuring,
     read_images,
     say,
+    scorer_of,
 )
 from naswot_ext.experiments.library_names import listing
 from naswot_ext.partial import partial_file
 from naswot_ext.provenance import write_table
-from naswot_ext.proxy_names import find
 from naswot_ext.scoring import Engine, to_device
 from naswot_ext.spaces import SearchSpace
 
@@ -93,9 +93,8 @@ def score_library(
     """
     accuracy, params = _stated(network)
     check_options("the networks of a library", initialisations=initialisations)
-    scorer, batch, output = find(proxy), read_images(images), Path(output)
-    if scorer.needs_labels and batch.labels is None:
-        raise NaswotError(f"{scorer.name} needs the labels of the images, and those of {images} have none.")
+    batch, output = read_images(images), Path(output)
+    scorer = scorer_of(proxy, batch, images)
     made = facts(
         __name__,
         proxy,

@@ -23,7 +23,7 @@ def with_live_seconds(
     """
     cells, timed = cells.copy(), []
     for table, made_by in live:
-        method = made_by.get("published") or method_of(made_by["algorithm"], made_by.get("proxy"))
+        method = method_of(made_by["algorithm"], made_by.get("proxy"))
         of_method = cells["method"].map(method_key) == method_key(method or "")
         same = of_method & (cells["n_samples"] == made_by["n_samples"]) & cells["measured"].notna()
         if same.any():

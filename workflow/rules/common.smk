@@ -177,9 +177,14 @@ def group_of(proxy):
     return proxy_names.group(proxy, COMPUTED)
 
 
+def image_size_of(proxy):
+    """How many images a proxy, or a group of them, is scored on."""
+    return config["batch_sizes"].get(proxy, config["batch_size"])
+
+
 def batch_of(wildcards):
     """The images that a group of proxies is scored with."""
-    size = config["batch_sizes"].get(wildcards.group, config["batch_size"])
+    size = image_size_of(wildcards.group)
     return BATCH.format(dataset=wildcards.dataset, size=size, seed=wildcards.seed)
 
 
@@ -257,8 +262,7 @@ def all_runs(wildcards):
 def images_to_search_with(wildcards):
     """The images of a search that builds networks, a file a seed: as many as it asks for, or as its proxy is scored on."""
     search = SEARCHES[wildcards.algorithm]
-    scored = config["batch_sizes"].get(search.get("proxy"), config["batch_size"])
-    size = search.get("images", scored)
+    size = search.get("images", image_size_of(search.get("proxy")))
     return expand(BATCH, dataset=wildcards.dataset, size=size, seed=SEEDS)
 
 

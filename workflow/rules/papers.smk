@@ -19,11 +19,6 @@ PAID_EPOCHS = {
     "nats-sss": (1, 12, 90),
     "nats-tss": (12, 200),
 }
-VARIANTS_OF_ALL = [
-    None,
-    *{search.get("variant") for search in SEARCHES.values()}
-    - set(configuration.SPACES.names()),
-]
 ITEM = {(item.paper, item.name): item for item in ITEMS}
 # Those with published numbers or claims to stand beside.
 WITH_CELLS = ["icml2021/figure3", "arxiv2020/figure5"]
@@ -38,16 +33,11 @@ MAPS = "<results>/jacobian_correlations/{space}/{dataset}.parquet"
 LIBRARY = "<results>/library/{dataset}/{network}.parquet"
 CLAIMED = "<results>/claims/{space}/{dataset}/{proxy}/seed-{seed}.parquet"
 # Which accuracy chooses networks and colours them; of a table that has it not, its first.
-CHOSEN_BY = {
-    "kernels": ("cifar10", "valid"),
-    "histograms": ("cifar10", "valid"),
-    "training": ("cifar10", "valid"),
-}
+CHOSEN_BY = ("cifar10", "valid")
 ABLATION_KINDS = {
     "icml2021": ["minibatch", "gaussian", "initialisation", "batch_size"],
     "arxiv2020": ["minibatch", "initialisation", "gaussian"],
 }
-ABLATION_OPTIONS = {"icml2021": "ablation", "arxiv2020": "ablation_2020"}
 
 
 def official_file(space):
@@ -179,7 +169,8 @@ def searches_of_table(item):
         )
         # A variant that is named after a space is for that space.
         variant = search.get("variant")
-        if key in wanted and variant in (space, *VARIANTS_OF_ALL):
+        elsewhere = variant != space and variant in configuration.SPACES.names()
+        if key in wanted and not elsewhere:
             found[label] = key
     for_space = {
         key for label, key in found.items() if SEARCHES[label].get("variant") == space
@@ -246,7 +237,7 @@ def choose(space, wanted, **options):
 def bands(kind, space):
     """Networks of each band of accuracy, as the papers cut NAS-Bench-201."""
     each = config["papers"][kind]["networks"]
-    return choose(space, CHOSEN_BY[kind], by="bands", cuts=[60, 70, 80, 90], each=each)
+    return choose(space, CHOSEN_BY, by="bands", cuts=[60, 70, 80, 90], each=each)
 
 
 def ablation_options(w):
@@ -257,13 +248,12 @@ def ablation_options(w):
         "by": "percentile" if w.proxy == "naswot" else "random",
         "count": options["networks"],
     }
-    size = config["batch_sizes"].get(w.proxy, config["batch_size"])
     more = {"batch_sizes": options["batch_sizes"]} if w.kind == "batch_size" else {}
     return {
         "choose": choose(w.space, (w.dataset, "test"), **chosen),
         "options": {
             "samples": options["samples"],
-            "batch_size": size,
+            "batch_size": image_size_of(w.proxy),
             "seed": 0,
             **more,
         },
@@ -274,7 +264,7 @@ def ablation_size(w):
     """How many images an ablation takes: one large batch that the mini-batches of all samples are parts of."""
     options = ablation_options(w)["options"]
     parts = options["samples"] if w.kind == "minibatch" else 1
-    return max(parts * options["batch_size"], *options.get("batch_sizes", [0]), 0)
+    return max([parts * options["batch_size"], *options.get("batch_sizes", [])])
 
 
 def ablation_images(w):
@@ -327,11 +317,6 @@ def training_files(wildcards):
         if not too_few(dataset, training_size())
         for k in range(config["papers"]["training"]["networks"])
     ]
-
-
-def image_size_of(proxy):
-    """How many images a proxy is scored on."""
-    return config["batch_sizes"].get(proxy, config["batch_size"])
 
 
 def why_no_library(dataset):
@@ -509,9 +494,7 @@ rule training:
     params:
         network=lambda w: config["spaces"][w.space]["network"],
         proxy="naswot",
-        choose=lambda w: choose(
-            w.space, CHOSEN_BY["training"], by="above", threshold=90.0
-        ),
+        choose=lambda w: choose(w.space, CHOSEN_BY, by="above", threshold=90.0),
         options={
             "seed": 0,
             "held_out": config["batch_size"],
@@ -708,6 +691,7 @@ rule paper_searches:
         official=lambda w: str(official_file(item_of(w).panels[0][0])),
         note=note_of,
         code=fingerprint(
+            "naswot_ext.tables",
             "naswot_ext.provenance",
             "naswot_ext.papers.search_cells",
             "naswot_ext.papers.layout",

@@ -8,10 +8,10 @@ with reporting(snakemake):
     from naswot_ext.papers.cells import write_cells
     from naswot_ext.papers.tau_cells import tau_cells
     from naswot_ext.provenance import read_table
-    from naswot_ext.tables import CORRELATION_COLUMNS
+    from naswot_ext.tables import CORRELATION_COLUMNS, read_published
 
     tables = [read_table(file) for file in snakemake.input.correlations]
     rows = pd.concat(tables) if tables else pd.DataFrame(columns=CORRELATION_COLUMNS)
     missing = {(space, dataset): reason for space, dataset, reason in snakemake.params.missing}
-    published = pd.read_csv(snakemake.input.published)
+    published = read_published(snakemake.input.published)
     write_cells(tau_cells(rows, published, missing, confidence=snakemake.params.confidence), snakemake.output[0])
