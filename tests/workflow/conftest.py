@@ -157,17 +157,21 @@ def new_project(checkout: Path, tmp_path: Path) -> Project:
 
 @pytest.fixture
 def changed(checkout: Path) -> Callable[[str, str, str], Any]:
-    """A context in which a text of one of the checkout's files is another."""
+    """A context in which a text of one of the checkout's files is another.
+
+    The time of the file is put back with its text: Snakemake runs a job again whose script is younger than its results.
+    """
 
     @contextmanager
     def change(file: str, old: str, new: str) -> Iterator[None]:
         path = checkout / file
-        source = path.read_text()
+        source, was = path.read_text(), path.stat()
         assert old in source
         path.write_text(source.replace(old, new, 1))
         try:
             yield
         finally:
             path.write_text(source)
+            os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
     return change
