@@ -89,6 +89,7 @@ def run_networks(
         "images": {str(each): hashlib.sha256(Path(path).read_bytes()).hexdigest() for each, path in images.items()},
         "runs": numbers,
         "seed": seed,
+        "initialisations": len(images),
         "device": device.partition(":")[0],
         "threads": threads,
         "code": fingerprint(

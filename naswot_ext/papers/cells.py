@@ -125,6 +125,7 @@ def standard_error(
     *,
     digits: int | None = None,
     pool_share: float = 0.0,
+    at_least: float = 0.0,
 ) -> float:
     """The standard error of the difference of two means, in their units: sqrt(s^2 / R + s_p^2 / R_p), and more.
 
@@ -137,6 +138,8 @@ def standard_error(
         pool_share: N / A where runs draw N architectures each among the same A that stand for a whole space, else 0.
             The choice of these A is common to all runs, so more runs do not make its error smaller: it is as large as
             that of A / N independent runs, max(s, s_p)^2 N / A.
+        at_least: an error of the measured mean that counts instead of s / sqrt(R) where it is larger, because runs
+            have more than the architectures they draw from in common.
 
     Returns 0 where both spreads are 0 (rounding is then for `verdict`), NaN where neither is known.
     """
@@ -152,7 +155,7 @@ def standard_error(
     assert s_p is not None
     if s == s_p == 0:
         return 0.0
-    variance = s**2 / (count or 1)
+    variance = max(s**2 / (count or 1), at_least**2)
     if their_count:
         variance += s_p**2 / their_count
     variance += max(s, s_p) ** 2 * pool_share

@@ -53,8 +53,9 @@ def search_cells(
     Args:
         item: ("icml2021" or "arxiv2020", "table1", "table2a" or "table2b").
         searches: (one row a run, how it was made) of each search that was run: space, scored_on, algorithm, proxy and
-            n_samples, and where there are any, variant, dataset, draw, by, and two of the caller's: `published`, the
-            method that it stands beside, and `note`, what a reader must know of it (say, of its ground truth).
+            n_samples, and where there are any, variant, dataset, draw, by, `initialisations` (k of them: run r saw the
+            networks of number r modulo k), and two of the caller's: `published`, the method that it stands beside, and
+            `note`, what a reader must know of it (say, of its ground truth).
         published: the papers' numbers, all of published.csv.
         missing: why there is no search of a (method, data set). The most specific reason counts; of two that are as
             specific, the method's.
@@ -117,7 +118,9 @@ def _cell(
         return not_measured(f"none of {len(runs)} runs found an architecture", **of_paper)
     std = float(values.std(ddof=0))
     pool_share = _pool_share(made_by, row.space)
-    error = standard_error(std, len(values), row.std, row.runs, digits=DIGITS[QUANTITY], pool_share=pool_share)
+    shared = _error_of_initialisations(values, hits["run"], made_by)
+    own = {"pool_share": pool_share, "at_least": shared}
+    error = standard_error(std, len(values), row.std, row.runs, digits=DIGITS[QUANTITY], **own)
     remarks = [*_remarks(runs, values, made_by, row), *_of_paper(row, published)]
     found_here = compared(
         measured=float(values.mean()),
@@ -128,19 +131,31 @@ def _cell(
         reason="; ".join(remarks),
         **of_paper,
     )
-    if found_here["verdict"] == REPRODUCED and (why := _too_few(std, len(values), row, pool_share, made_by)):
+    if found_here["verdict"] == REPRODUCED and (why := _too_few(std, len(values), row, pool_share, shared, made_by)):
         found_here |= {"verdict": NOT_MEASURED, "reason": "; ".join([why, *remarks])}
     return found_here
 
 
-def _too_few(std: float, runs: int, row: Any, pool_share: float, made_by: Mapping[str, Any]) -> str:
+def _error_of_initialisations(values: pd.Series, runs: pd.Series, made_by: Mapping[str, Any]) -> float:
+    """The standard error of the mean that the initialisations make, which all runs share; 0 of one, which shows none.
+
+    The papers initialise networks anew in every run. Runs that look up scores share those of k initialisations, so
+    that theirs is the error of the mean of k independent means; the choice of the runs' architectures is in these, too.
+    """
+    means = values.groupby(runs[values.index] % (made_by.get("initialisations") or 1)).mean()
+    return float(means.std(ddof=1)) / math.sqrt(len(means)) if len(means) > 1 else 0.0
+
+
+def _too_few(std: float, runs: int, row: Any, pool_share: float, shared: float, made_by: Mapping[str, Any]) -> str:
     """Why a measured number cannot tell, though it lies within its error: that is larger than what single runs vary by.
 
     The error of our own number counts, not that of the published one, of which there may be three runs.
     """
-    own = standard_error(std, runs, row.std, None, pool_share=pool_share)
-    if not WITHIN * own > max(std, 0.0 if pd.isna(row.std) else row.std):
+    limit = max(std, 0.0 if pd.isna(row.std) else row.std) / WITHIN
+    if not standard_error(std, runs, row.std, None, pool_share=pool_share, at_least=shared) > limit:
         return ""
+    if shared > limit:
+        return f"too few to tell: {made_by['initialisations']} initialisations"
     if not pool_share:
         return f"too few to tell: {runs} runs"
     drawn = made_by.get("n_samples") or 1

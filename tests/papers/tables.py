@@ -13,7 +13,8 @@ def runs(accuracies: Mapping[str, Sequence[float]], seconds: float = 2.0) -> pd.
     """A search table with columns such as cifar10_valid; a run of NaN found nothing."""
     first = np.array(next(iter(accuracies.values())), float)
     index = np.where(np.isnan(first), -1, np.arange(len(first)))
-    return pd.DataFrame({"arch_index": index, "arch": "", **accuracies, "seconds": seconds, "evaluations": 1})
+    found = {"run": np.arange(len(first)), "arch_index": index, "arch": "", **accuracies}
+    return pd.DataFrame({**found, "seconds": seconds, "evaluations": 1})
 
 
 def made_by(algorithm: str, **facts: Any) -> dict[str, Any]:

@@ -409,6 +409,8 @@ def note_of(wildcards):
     notes = [scale_note()]
     if item.kind in ("searches", "scatter") and len(SEEDS) == 1:
         notes.append("the scores of one initialisation")
+    elif item.kind == "searches":
+        notes.append(f"the scores of {len(SEEDS)} initialisations, whose error counts")
     plain = not any(
         "augment" in config["datasets"][name]
         for _, name in there(item)

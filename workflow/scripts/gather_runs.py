@@ -3,7 +3,7 @@
 from _common import reporting, search_facts
 
 with reporting(snakemake):
-    from naswot_ext.provenance import read_table, write_table
+    from naswot_ext.provenance import read_provenance, read_table, write_table
     from naswot_ext.sampling import open_listing, sample_architectures
     from naswot_ext.searches import candidates, join
 
@@ -16,4 +16,5 @@ with reporting(snakemake):
         snakemake.wildcards.dataset,
     )
     runs = join([read_table(file) for file in snakemake.input.runs], among)
-    write_table(runs, snakemake.output[0], **search_facts(snakemake))
+    initialisations = read_provenance(snakemake.input.runs[0])["initialisations"]
+    write_table(runs, snakemake.output[0], **search_facts(snakemake), initialisations=initialisations)

@@ -24,4 +24,4 @@ with reporting(snakemake):
     )
     numbers = repeats.get("runs") or range(int(snakemake.wildcards.first), int(snakemake.wildcards.last) + 1)
     found = run(options.pop("algorithm"), options, among, numbers, repeats["seed"])
-    write_table(found, snakemake.output[0], **search_facts(snakemake))
+    write_table(found, snakemake.output[0], **search_facts(snakemake), initialisations=len(seeds))
