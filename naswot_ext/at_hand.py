@@ -20,9 +20,13 @@ import yaml
 from naswot_ext.errors import NaswotError
 
 
-def with_scale(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with what `scales` says of its `scale` laid over it; raises NaswotError for a scale it has not."""
-    found = copy.deepcopy(dict(config))
+def with_scale(config: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The config with what `scales` says of its `scale` laid over it; raises NaswotError for a scale it has not.
+
+    What is `given` on the command line (`--config KEY=VALUE`), already a part of the config, is laid over the scale.
+    """
+    given = {key: _read_text(value) for key, value in (given or {}).items()}
+    found = _laid_over(copy.deepcopy(dict(config)), given)
     scales, scale = found.pop("scales", None), found.get("scale", "full")
     if scales is None:
         if scale != "full":
@@ -32,7 +36,7 @@ def with_scale(config: Mapping[str, Any]) -> dict[str, Any]:
         raise NaswotError("scales must be a section of names, each with the part of the config that it changes.")
     if scale != "full" and scale not in scales:
         raise NaswotError(f"scale: found {scale!r}, but it must be one of {', '.join(['full', *scales])}.")
-    found = _laid_over(found, scales.get(scale, {}))
+    found = _laid_over(_laid_over(found, scales.get(scale, {})), {k: v for k, v in given.items() if k != "scales"})
     # What was laid over is not laid over again, when this config is read once more.
     return found if scale == "full" else {**found, "scales": {scale: {}}}
 
@@ -147,6 +151,22 @@ def download_name(source: Mapping[str, Any]) -> str:
     """What the download of a source is called, where it is one."""
     name = str(source.get("source"))
     return f"{name}-{source.get('version', 'v1_1')}" if name == "nasbench201" else name
+
+
+def _read_text(value: Any) -> Any:
+    """A value of the command line with numbers, true and false for texts that spell them, as in a file.
+
+    Snakemake reads `offline=False`, but leaves `offline=false` and what stands in brackets, `seeds=[0,1]`, texts.
+    """
+    if isinstance(value, dict):
+        return {key: _read_text(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_read_text(inner) for inner in value]
+    try:
+        read = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+    return read if isinstance(read, bool | int | float) else value
 
 
 def _laid_over(base: dict[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,15 +66,18 @@ _TYPES = {
 }
 
 
-def resolve(config: Mapping[str, Any], schema_file: str | os.PathLike[str]) -> dict[str, Any]:
+def resolve(
+    config: Mapping[str, Any], schema_file: str | os.PathLike[str], given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """A copy of `config` with all defaults filled in, keys in the schema's order.
 
+    `given` is the part of it that was given on the command line, which a scale of the config does not change.
     Raises NaswotError that lists every problem found: which key, what was found, what was meant, what to do.
     """
     if unreadable := [*_names_that_are_no_text(config), *_numbers_that_are_not_finite(config)]:
         raise _cannot_be_used(unreadable)
     resources = Path(schema_file).parents[1] / "resources"
-    config = at_hand.choose(at_hand.with_scale(config), resources / "sources.yaml")
+    config = at_hand.choose(at_hand.with_scale(config, given), resources / "sources.yaml")
     schema = yaml.safe_load(Path(schema_file).read_text())
     filled = _fill(config, schema, schema["$defs"])
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: [str(p) for p in e.absolute_path])

@@ -28,7 +28,9 @@ def checked(config):
     """The config with its defaults; stops Snakemake with one message that lists all that is wrong."""
     try:
         return configuration.resolve(
-            config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml")
+            config,
+            Path(workflow.basedir, "workflow/schemas/config.schema.yaml"),
+            workflow.config_settings.config,
         )
     except NaswotError as error:
         raise WorkflowError(str(error)) from None
