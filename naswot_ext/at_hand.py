@@ -1,8 +1,9 @@
 """Which files a run has: the first of several sources that is there, and what must be left out.
 
 A space or a data set of the config may name several sources under `first_of`, each a part of its section. The first
-whose files are there is taken, else the first that can be downloaded. With `offline: true` nothing is downloaded: what
-has no source at hand is taken out of the config and told under `absent`, with the file that would fill it.
+whose files are there is taken, else the first that can be downloaded; its `architectures` are at most as many as the
+section asks for, as it may be a part of a space. With `offline: true` nothing is downloaded: what has no source at hand
+is taken out of the config and told under `absent`, with the file that would fill it.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _first(
     parts = options.get("first_of", [{}])
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
         raise NaswotError(f"{where}.first_of must be a list of sections, each with a source.")
-    candidates = [_laid_over(copy.deepcopy(rest), part) for part in parts]
+    candidates = [_laid_over(copy.deepcopy(rest), {**part, **_at_most(rest, part)}) for part in parts]
     reasons, fetchable = [], []
     for candidate in candidates:
         source = candidate.get("benchmark") if kind == "spaces" else candidate
@@ -129,6 +130,12 @@ def _first(
     if fetchable and not offline:
         return fetchable[0], []
     return None, list(dict.fromkeys(reasons))
+
+
+def _at_most(section: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """How many architectures of a source that has a part of them are taken, where both say a number."""
+    counts = [each["architectures"] for each in (section, part) if isinstance(each.get("architectures"), int)]
+    return {"architectures": min(counts)} if counts and "architectures" in part else {}
 
 
 def _lacking(source: Mapping[str, Any], downloads: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, bool]]:

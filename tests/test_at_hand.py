@@ -78,6 +78,14 @@ def test_a_part_of_a_source_changes_the_rest_of_its_space() -> None:
     assert space == {"network": {"channels": 16, "cells": 1}, **TABLE}
 
 
+@pytest.mark.parametrize(("wanted", "has", "taken"), [(200, 30, 30), (20, 30, 20), ("all", 30, 30), (20, None, 20)])
+def test_of_a_source_that_has_a_part_at_most_so_many_architectures_are_taken(wanted, has, taken) -> None:
+    Path("mine.csv").touch()
+    part = TABLE if has is None else {**TABLE, "architectures": has}
+    space = choose(config(architectures=wanted, first_of=[part]), SOURCES)["spaces"]["nasbench201"]
+    assert space["architectures"] == taken
+
+
 def test_a_data_set_that_is_left_out_is_so_in_the_spaces() -> None:
     given = config(datasets=["noise", "cifar10"], benchmark={"source": "analog-nasbench"})
     given |= {"offline": True, "datasets": {"noise": {"source": "gaussian"}, "cifar10": {"source": "cifar10"}}}

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from naswot_ext.config import NETWORK_SEARCHES, method_key
 from naswot_ext.errors import NaswotError, unknown
@@ -141,9 +142,14 @@ def _error_of_initialisations(values: pd.Series, runs: pd.Series, made_by: Mappi
 
     The papers initialise networks anew in every run. Runs that look up scores share those of k initialisations, so
     that theirs is the error of the mean of k independent means; the choice of the runs' architectures is in these, too.
+    It is widened as Student's t with k - 1 degrees of freedom is, so that `WITHIN` of it hold what they hold of a
+    normal distribution: a spread seen in three values may be far too small.
     """
     means = values.groupby(runs[values.index] % (made_by.get("initialisations") or 1)).mean()
-    return float(means.std(ddof=1)) / math.sqrt(len(means)) if len(means) > 1 else 0.0
+    if len(means) < 2:
+        return 0.0
+    widened = float(stats.t.ppf(stats.norm.cdf(WITHIN), len(means) - 1)) / WITHIN
+    return widened * float(means.std(ddof=1)) / math.sqrt(len(means))
 
 
 def _too_few(std: float, runs: int, row: Any, pool_share: float, shared: float, made_by: Mapping[str, Any]) -> str:

@@ -181,7 +181,7 @@ def test_few_runs_cannot_tell(published) -> None:
         assert ("too few to tell: 3 runs" in (found.reason or "")) == (verdict == "not measured")
 
 
-@pytest.mark.parametrize(("between", "verdict"), [(0.0, "differs"), (0.3, "reproduced"), (3.0, "not measured")])
+@pytest.mark.parametrize(("between", "verdict"), [(0.0, "differs"), (0.05, "reproduced"), (1.0, "not measured")])
 def test_several_initialisations_show_their_error_which_more_runs_do_not_shrink(published, between, verdict) -> None:
     """The runs of initialisation 0, 1, 2 found `between` less, as much, and more than the mean, 0.5 off the paper's."""
     mean = 92.44 + 0.5
@@ -191,9 +191,10 @@ def test_several_initialisations_show_their_error_which_more_runs_do_not_shrink(
         search_cells(TABLE2A, [(runs({"cifar10_test": values}), made)], published), "NASWOT", "cifar10", "test", 10
     )
     assert cell.measured == pytest.approx(mean)
-    common = (between**2 + 0 + between**2) / 2 / 3
+    # 19.207: two degrees of freedom hold 99.73 % within as many of their own errors.
+    common = (19.207 / 3) ** 2 * (between**2 + 0 + between**2) / 2 / 3
     own = max(cell.measured_std**2 / 600, common)
-    assert cell.standard_error == pytest.approx(math.sqrt(own + 1.13**2 / 500 + 0.01**2 / 12))
+    assert cell.standard_error == pytest.approx(math.sqrt(own + 1.13**2 / 500 + 0.01**2 / 12), rel=1e-4)
     assert cell.verdict == verdict
     assert cell.reason == ("too few to tell: 3 initialisations" if verdict == "not measured" else "")
 

@@ -62,6 +62,14 @@ def test_a_tau_that_is_far_off_differs(published) -> None:
     assert one(tau_cells(table(row(tau=0.45)), published), "NASWOT", "cifar10").verdict == "differs"
 
 
+@pytest.mark.parametrize(("tau", "verdict"), [(0.5, "not measured"), (0.0, "differs")])
+def test_a_wide_interval_reproduces_nothing_but_may_differ(published, tau, verdict) -> None:
+    cell = one(tau_cells(table(row(tau=tau, half=0.12, n=30)), published), "NASWOT", "cifar10")
+    assert cell.verdict == verdict
+    assert cell.measured == tau
+    assert cell.reason == ("too few to tell; 30 networks" if verdict == "not measured" else "30 networks")
+
+
 def test_validation_accuracy_stands_in_where_there_is_no_test_accuracy_and_is_named(published) -> None:
     cells = tau_cells(table(row("nds-darts", split="valid")), published, notes={"nds-darts": "short trainings"})
     cell = next(cell for cell in cells.itertuples() if cell.space == "nds-darts" and cell.dataset == "cifar10")

@@ -9,7 +9,10 @@ with reporting(snakemake):
     from naswot_ext.tables import read_published
 
     searches = [
-        (read_table(file), {**read_provenance(file), "published": snakemake.params.beside[file]})
+        (
+            read_table(file),
+            {**read_provenance(file), "published": snakemake.params.beside[file], "note": snakemake.params.remark},
+        )
         for file in snakemake.input.searches
     ]
     item = tuple(snakemake.wildcards.paper_item.split("/"))

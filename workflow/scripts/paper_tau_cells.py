@@ -14,4 +14,5 @@ with reporting(snakemake):
     rows = pd.concat(tables) if tables else pd.DataFrame(columns=CORRELATION_COLUMNS)
     missing = {(space, dataset): reason for space, dataset, reason in snakemake.params.missing}
     published = read_published(snakemake.input.published)
-    write_cells(tau_cells(rows, published, missing, confidence=snakemake.params.confidence), snakemake.output[0])
+    cells = tau_cells(rows, published, missing, snakemake.params.remarks, confidence=snakemake.params.confidence)
+    write_cells(cells, snakemake.output[0])
