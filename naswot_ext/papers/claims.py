@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from naswot_ext.papers.cells import DIFFERS, DIGITS, REPRODUCED, WITHIN, cell, compared, frame, not_measured
+from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, REPRODUCED, WITHIN, cell, compared, frame, not_measured
 from naswot_ext.papers.smallest import THRESHOLD, smallest_and_params
 
 RANK_BY_SCORE, RANK_BY_PARAMS = 667, 8597
@@ -29,33 +29,38 @@ _RANK = {
     "split": "valid",
     "quantity": "rank",
 }
-_UNIT = 10.0 ** -DIGITS["rank"]
 
 
 def rank_claim(
-    scores: pd.DataFrame | Sequence[pd.DataFrame], truth: pd.DataFrame, scored_on: str = "cifar10"
+    scores: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    truth: pd.DataFrame,
+    scored_on: str = "cifar10",
+    official: str = "",
 ) -> pd.DataFrame:
     """Two cells: the ranks of the smallest network above 90 % CIFAR-10 validation accuracy, by score and by parameters.
 
     "The smallest network that attains a CIFAR-10 validation accuracy over 90% is ranked 667th best (of 15625) by our
-    score and 8597th best by number of parameters." `scores` are score tables, one a seed; `truth` is the ground truth
-    of NAS-Bench-201. Rank 1 is the highest score, and the most parameters.
+    score and 8597th best by number of parameters." `scores` are, for each seed, the score tables of networks drawn at
+    random (or of all) and of the smallest networks, which may be among the drawn ones; `truth` is the ground truth of
+    NAS-Bench-201, `official` the file that has what it lacks. Rank 1 is the highest score, and the most parameters.
 
     On NAS-Bench-201 many networks have equally many parameters, and several of these are above 90 %: the paper does
     not say which of them it took, nor how it ordered equals. So a rank by parameters is the mean of the places that
     equals share, and its error the standard deviation of one of these places, drawn at random. The rank by score is the
     mean of those of all these networks that were scored, and the spread is theirs. The published rank is of one of
-    them: it is reproduced where it lies among theirs, give or take three of the errors that follow. Where fewer than
-    all with an accuracy were scored, a rank is 1 + (N - 1) k / n, with k of the n others better, and has the binomial
-    standard error sqrt(p (1 - p) / n) (N - 1), less for the part of the N - 1 others that was scored. A singular
-    score is the worst; equal scores share the mean of their places; a failed network is left out.
+    them: it is reproduced where it lies among theirs, give or take three of the errors that follow.
+
+    A network is ranked among the drawn ones alone, as the other smallest are no random part of the space: where k of
+    the n others that were drawn are better, its rank among the N of the space is 1 + (N - 1) k / n, with the standard
+    error (N - 1) sqrt(p (1 - p) / n) of k / n, p, times sqrt((N - 1 - n) / (N - 2)), as drawing was without
+    replacement: 0 where all were scored. A singular score is the worst; equal scores share the mean of their places; a
+    failed network is left out.
     """
-    tables = [scores] if isinstance(scores, pd.DataFrame) else list(scores)
     by_score, by_params = _of_claim(scored_on)
     smallest, params, why = smallest_and_params(truth)
     if why:
-        return no_rank_claim(why)
-    return frame([_by_score(tables, smallest, params.index, by_score), _by_params(smallest, params, by_params)])
+        return no_rank_claim(f"{why}: {official} has it" if official else why, scored_on)
+    return frame([_by_score(scores, smallest, params.index, by_score), _by_params(smallest, params, by_params)])
 
 
 def no_rank_claim(reason: str, scored_on: str = "cifar10") -> pd.DataFrame:
@@ -87,54 +92,68 @@ def _by_params(smallest: NDArray[np.int64], params: pd.Series, of_paper: dict[st
 
 
 def _by_score(
-    tables: Sequence[pd.DataFrame], smallest: NDArray[np.int64], known: pd.Index, of_paper: dict[str, Any]
+    scores: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    smallest: NDArray[np.int64],
+    known: pd.Index,
+    of_paper: dict[str, Any],
 ) -> dict[str, Any]:
     ranks: list[float] = []
     errors: list[float] = []
-    scored = 0
-    for table in tables:
-        values = table[table["status"] != "failed"].set_index("arch_index")["score"]
-        values = values[values.index.isin(known)].fillna(-np.inf)
-        scored = max(scored, len(values))
-        # One network has no rank.
-        for index in smallest[np.isin(smallest, values.index)] if len(values) > 1 else []:
-            rank, error = _rank(values, int(index), len(known))
-            ranks.append(rank)
-            errors.append(error)
+    drawn, total = 0, len(known)
+    for sample, claimed in scores:
+        values, own = _values(sample), _values(claimed)
+        values = values[values.index.isin(known)]
+        for index in smallest[np.isin(smallest, own.index)]:
+            others = values.drop(index, errors="ignore").to_numpy(float)
+            if len(others):
+                rank, error = _rank(float(own[index]), others, total)
+                ranks.append(rank)
+                errors.append(error)
+                drawn = max(drawn, len(others))
     if not ranks:
-        return not_measured(f"not scored: {_named(smallest)}; score all architectures of nasbench201", **of_paper)
-    spread = float(np.std(ranks))
+        return not_measured(f"no scores of {_named(smallest)}, or none of others to rank them among", **of_paper)
+    spread, error = float(np.std(ranks)), float(np.mean(errors))
     # The published rank is one of such; the mean of ours has the error that ranking among a part of the space has,
     # which is common to all of them.
-    variance = spread**2 * (1 + 1 / len(ranks)) + float(np.mean(errors)) ** 2
-    known_as = f"{len(ranks)} ranks of {_named(smallest)}; {scored} of {len(known)} were scored"
-    if variance:
+    variance = spread**2 * (1 + 1 / len(ranks)) + error**2
+    among = f"all {total - 1}" if drawn == total - 1 else f"{drawn} of {total - 1}"
+    if len(ranks) > 1:
         better = sum(rank <= RANK_BY_SCORE for rank in ranks)
         spread_is = f"places {min(ranks):.0f} to {max(ranks):.0f}, {better} of them {RANK_BY_SCORE} or better"
     else:
         spread_is = "its spread is not known: score more seeds"
-    reason = f"{known_as}; {spread_is}"
-    margin = WITHIN * float(np.mean(errors))
-    within = min(ranks) - margin <= RANK_BY_SCORE <= max(ranks) + margin
-    return compared(
-        measured=float(np.mean(ranks)),
-        measured_std=spread,
-        runs=len(ranks),
-        standard_error=math.sqrt(variance) if variance else math.nan,
-        reason=reason,
-        **of_paper,
-    ) | {"verdict": REPRODUCED if within else DIFFERS}
+    reason = f"{len(ranks)} ranks of {_named(smallest)}, each among {among} others; {spread_is}"
+    within = min(ranks) - WITHIN * error <= RANK_BY_SCORE <= max(ranks) + WITHIN * error
+    judged = {"verdict": REPRODUCED if within else DIFFERS}
+    # An error so large that a rank of 667 could hardly be told from the first, nor the ranks from each other.
+    if within and error > max(spread, RANK_BY_SCORE) / WITHIN:
+        judged = {"verdict": NOT_MEASURED, "reason": f"too few to tell: {drawn} of {total - 1} others; {reason}"}
+    return (
+        compared(
+            measured=float(np.mean(ranks)),
+            measured_std=spread,
+            runs=len(ranks),
+            standard_error=math.sqrt(variance) if variance else math.nan,
+            reason=reason,
+            **of_paper,
+        )
+        | judged
+    )
 
 
-def _rank(values: pd.Series, index: int, of: int) -> tuple[float, float]:
-    """The rank among `of` of the architecture `index`, from the scores of some of them, and its standard error."""
-    others = values.drop(index).to_numpy(float)
-    n, own = len(others), float(values[index])
+def _values(table: pd.DataFrame) -> pd.Series:
+    """The scores of a table's networks by their number, without failed ones."""
+    return table[table["status"] != "failed"].set_index("arch_index")["score"].fillna(-np.inf)
+
+
+def _rank(own: float, others: NDArray[np.float64], of: int) -> tuple[float, float]:
+    """The rank of a score among `of` networks, `others` being those of some of the `of` - 1 others, and its error."""
+    n, rest = len(others), of - 1
     share = float(((others > own).sum() + 0.5 * (others == own).sum()) / n)
     # As if one more were better and one more worse, so that a few without a better one are not taken for certainty.
     smoothed = (share * n + 1) / (n + 2)
-    left_out = max(0.0, 1 - n / (of - 1))
-    return 1 + share * (of - 1), (of - 1) * math.sqrt(smoothed * (1 - smoothed) / n * left_out)
+    left_out = (rest - n) / max(1, rest - 1)
+    return 1 + share * rest, rest * math.sqrt(smoothed * (1 - smoothed) / n * left_out)
 
 
 def _named(smallest: NDArray[np.int64]) -> str:
@@ -200,28 +219,33 @@ def associate(networks: pd.DataFrame, log_params: bool = False) -> Association:
     return Association(n, slope / scale[0], error / scale[0], t, float(2 * stats.t.sf(abs(t), degrees)))
 
 
-def association(table: pd.DataFrame, proxy: str = "jacobian") -> pd.DataFrame:
+def association(table: pd.DataFrame, known: int, proxy: str = "jacobian") -> pd.DataFrame:
     """One cell: the p-value of the linear association of score and accuracy, corrected for parameters.
 
     The paper, of figure 5: "a statistically significant linear association was found even when correcting for number of
-    parameters". `table` has one row a network and initialisation: network, accuracy (percent), params, proxy, score,
-    status. The mean score of a network counts. `published` is the level 0.05 that the claim is held to: reproduced
-    where p is below it and accuracy rises with the score. The number of parameters enters as it is; what its logarithm
-    would give stands in the reason.
+    parameters". It gives no number, so there is no published one: the claim is reproduced where p is below 0.05 and
+    accuracy rises with the score, and differs where p is below 0.05 and accuracy falls with it. No significance among
+    all `known` networks of the package differs, too; among a part of them (failed ones are missing) it may be for want
+    of networks, so that the cell is not measured.
+
+    `table` has one row a network and initialisation: network, accuracy (percent), params, proxy, score, status. The
+    mean score of a network counts. The number of parameters enters as it is; what its logarithm would give stands in
+    the reason.
     """
     networks = mean_scores(table, proxy)
     found = associate(networks)
     if found.why:
         return no_association(found.why, proxy)
-    of_paper = _of_association(proxy)
     left_out = table.loc[table["proxy"] == proxy, "network"].nunique() - found.n
     by_log = associate(networks, log_params=True)
+    too_few = found.p >= SIGNIFICANT and found.n < known
+    counted = f"{found.n} of {known} networks" if found.n < known else f"{found.n} networks"
     parts = [
-        f"{found.n} networks, {_initialisations(networks)}",
-        f"{found.slope:.3g} percentage points a unit of score, t = {found.t:.2f}",
-        f"given the logarithm of parameters, p = {by_log.p:.2g}" if not by_log.why else "",
+        f"{'too few to tell: ' * too_few}{counted}, {_initialisations(networks)}",
+        f"p = {found.p:.2g} given parameters (t = {found.t:.2f}, {found.slope:.3g} points a unit of score)",
+        f"p = {by_log.p:.2g} given their logarithm" if not by_log.why else "",
         f"{left_out} left out as a score failed or was singular" if left_out else "",
-        "published: significant, held to p < 0.05",
+        f"published: significant, without a number; held to p < {SIGNIFICANT:g}",
     ]
     holds = found.p < SIGNIFICANT and found.slope > 0
     return frame(
@@ -229,14 +253,22 @@ def association(table: pd.DataFrame, proxy: str = "jacobian") -> pd.DataFrame:
             cell(
                 measured=found.p,
                 runs=networks["initialisations"].min(),
-                difference=found.p - SIGNIFICANT,
-                verdict=REPRODUCED if holds else DIFFERS,
+                verdict=NOT_MEASURED if too_few else REPRODUCED if holds else DIFFERS,
                 reason="; ".join(filter(None, parts)),
                 seconds=table.loc[table["proxy"] == proxy, "seconds"].mean() if "seconds" in table else None,
-                **of_paper,
+                **_of_association(proxy),
             )
         ]
     )
+
+
+def association_told(cells: pd.DataFrame) -> str:
+    """What a figure that counts its networks itself says of the cell of `association`."""
+    row: Any = next(cells.itertuples())
+    if math.isnan(row.measured):
+        return f"Linear association not tested: {row.reason}"
+    _, _, found = row.reason.partition("; ")
+    return f"Linear association: {'too few to tell' if row.verdict == NOT_MEASURED else row.verdict}; {found}"
 
 
 def no_association(reason: str, proxy: str = "jacobian") -> pd.DataFrame:
@@ -255,7 +287,6 @@ def _of_association(proxy: str) -> dict[str, Any]:
         "dataset": "cifar10",
         "split": "test",
         "quantity": "p_value",
-        "published": SIGNIFICANT,
     }
 
 

@@ -1,12 +1,15 @@
 """A table of cells in the paper's layout: methods by family, a column for each data set and split.
 
 Source: Mellor et al. (ICML 2021), tables 1, 2a and 2b; Mellor et al. (arXiv 2006.04647 version 1), table 1. The
-measured number stands above the published one, with a mark for the verdict, so that it can be read without colours.
+measured number stands above the published one, with a mark for the verdict, so that it can be read without colours,
+and the difference of the two in standard errors beside the published one.
 """
 
 from __future__ import annotations
 
 import html
+import itertools
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,29 +19,45 @@ from typing import Any
 import pandas as pd
 
 from naswot_ext.config import method_key
-from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, REPRODUCED, WITHIN, write_cells
-from naswot_ext.tables import cell, spread, title, write_text
+from naswot_ext.papers.cells import DIFFERS, DIGITS, NOT_MEASURED, REPRODUCED, WITHIN, write_cells
+from naswot_ext.tables import cell, title, write_text
 
-MARKS = {REPRODUCED: "=", DIFFERS: "≠", NOT_MEASURED: "–"}
-_LATEX_MARKS = {REPRODUCED: "$=$", DIFFERS: r"$\neq$", NOT_MEASURED: "--"}
+TOO_FEW = "too few to tell"  # measured, but not judged
+MARKS = {REPRODUCED: "=", DIFFERS: "≠", TOO_FEW: "?", NOT_MEASURED: "–"}
+_LATEX_MARKS = {**MARKS, REPRODUCED: "$=$", DIFFERS: r"$\neq$", NOT_MEASURED: "--"}
 
 FAMILIES = {
     "Non-weight sharing": ("REA", "RS", "REINFORCE", "BOHB", "AREA"),
     "Weight sharing": ("RSPS", "DARTS-V1", "DARTS-V2", "GDAS", "SETN", "ENAS"),
     "Training-free": ("NASWOT", "NASWOT-Jacobian"),
-    "Reference": ("Random", "Optimal"),
+    "Reference": ("Random", "Optimal", "params"),
 }
 _FAMILY_OF = {method_key(method): family for family, methods in FAMILIES.items() for method in methods}
 _OTHER = "Other"
 
-_NAMES = {"NASWOT-Jacobian": "NASWOT"}  # as the 2020 paper, which has no other, prints it
+_NAMES = {
+    "NASWOT-Jacobian": "NASWOT",  # as the 2020 paper, which has no other, prints it
+    "params": "Number of parameters",
+}
 _SPLITS = {"valid": "validation", "test": "test"}
+_LEGENDS = {
+    "accuracy_percent": (
+        "Percent, mean ± standard deviation over runs.",
+        f"within {WITHIN:g} standard errors of the difference",
+    ),
+    "rank": (
+        "Rank among all networks: 1 is the highest score, or the most parameters. Mean ± standard deviation over "
+        "equally small networks and initialisations, or over the places that networks of as many parameters share.",
+        f"the published rank is one of these, give or take {WITHIN:g} standard errors of the sample",
+    ),
+}
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{heading}</title><style>
 body {{ font: 14px sans-serif; margin: 1em; }} table {{ border-collapse: collapse; }}
 th, td {{ border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: right; white-space: nowrap; }}
 th {{ background: #eee; }} th:first-child {{ text-align: left; }} th.family {{ background: #fff; }}
-td small {{ color: #555; display: block; }} p {{ max-width: 60em; }}
+td small {{ color: #555; display: block; font-style: normal; }} p {{ max-width: 60em; }}
+td.differs {{ background: #fdeadb; }} td.few {{ color: #777; font-style: italic; }}
 </style><h1>{heading}</h1>
 <table>
 {table}
@@ -51,8 +70,9 @@ _TEX = r"""% Needs \usepackage{{booktabs}}.
 \begin{{table*}}
 \centering
 \caption{{{caption}}}
+\smallskip
 \scriptsize
-\setlength{{\tabcolsep}}{{3pt}}
+\setlength{{\tabcolsep}}{{2pt}}
 \begin{{tabular}}{{@{{}}l{columns}@{{}}}}
 \toprule
 {head}
@@ -60,7 +80,7 @@ _TEX = r"""% Needs \usepackage{{booktabs}}.
 {body}
 \bottomrule
 \end{{tabular}}
-\end{{table*}}
+{notes}\end{{table*}}
 """
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -77,11 +97,12 @@ _SPECIAL = {
 
 @dataclass(frozen=True)
 class _Entry:
-    """One place of the table; a text is empty where there is no number."""
+    """One place of the table; a text is empty where there is no number. `kind` is one of `MARKS`."""
 
     measured: str
     published: str
-    verdict: str = ""
+    difference: str = ""
+    kind: str = ""
     why: str = ""
 
 
@@ -89,8 +110,19 @@ class _Entry:
 class _Row:
     family: str
     method: str
-    seconds: _Entry
     entries: Sequence[_Entry | None]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """`group` is what columns beside each other have in common, `name` what each is called there."""
+
+    group: str
+    name: str
+
+    @property
+    def head(self) -> str:
+        return f"{self.group} {self.name}".strip()
 
 
 def write_table(
@@ -105,45 +137,82 @@ def write_table(
 ) -> None:
     """Write the cells of one table as CSV, and as Markdown, LaTeX (booktabs) and HTML in the paper's layout.
 
-    `note` says what the numbers are of (runs, architectures, scale); what the marks mean and why cells are not
-    measured is added. `cells` may be of one quantity only: percent, mean and standard deviation.
+    `note` says what the numbers are of (runs, architectures, scale); what the marks mean, why cells are not measured
+    and what must be known of others is added. `cells` may be of one quantity only, percent or ranks.
     """
     write_cells(cells, csv)
     columns, rows = _columns(cells), list(_rows(cells))
-    notes = [note, _legend(), *_reasons(cells)]
-    write_text(_markdown(heading, columns, rows, notes), markdown)
-    write_text(_html(heading, columns, rows, notes), html)
-    # A caption of many reasons would be longer than the table: they are in the other files.
-    write_text(_latex(" ".join([f"{heading}.", note, _legend()]), columns, rows), tex)
+    told = [_sentence(note), _legend(cells)] if note else [_legend(cells)]
+    reasons = list(_reasons(cells))
+    write_text(_markdown(heading, columns, rows, [*told, *reasons]), markdown)
+    write_text(_html(heading, columns, rows, [*told, *reasons]), html)
+    write_text(_latex(" ".join([_sentence(heading), *told]), columns, rows, reasons), tex)
 
 
-def _columns(cells: pd.DataFrame) -> list[tuple[str, str]]:
+def _places(cells: pd.DataFrame) -> list[tuple[str, str]]:
     """(data set, split) of each column, in the order of the cells."""
     return list(dict.fromkeys(zip(cells["dataset"], cells["split"], strict=True)))
 
 
+def _timed(cells: pd.DataFrame) -> bool:
+    """Whether the table has a column of seconds."""
+    return bool(cells[["seconds", "published_seconds"]].notna().any(axis=None))
+
+
+def _quantity(cells: pd.DataFrame) -> str:
+    (quantity,) = set(cells["quantity"])
+    return str(quantity)
+
+
+def _columns(cells: pd.DataFrame) -> list[_Column]:
+    """What stands behind the method: the seconds where there are any, and a column for each data set and split."""
+    ranked = _quantity(cells) == "rank"
+    columns = [
+        _Column(title(dataset), "rank" if ranked else _SPLITS.get(split, split)) for dataset, split in _places(cells)
+    ]
+    return [_Column("", "Search (s)"), *columns] if _timed(cells) else columns
+
+
 def _rows(cells: pd.DataFrame) -> Iterator[_Row]:
     """A row for each (method, N): families in the order of `FAMILIES`, methods in that of the cells."""
-    columns = _columns(cells)
+    places, timed = _places(cells), _timed(cells)
     of_family: dict[str, list[_Row]] = {}
     keys = cells["method"] + cells["n_samples"].map(lambda n: cell(n, " (N = {:.0f})"))
     for name, part in cells.groupby(keys, sort=False):
         rows: list[Any] = list(part.itertuples())
         method = rows[0].method
         family = _FAMILY_OF.get(method_key(method), _OTHER)
-        entries = {(row.dataset, row.split): _entry(row) for row in rows}
-        seconds = _Entry(_seconds(part["seconds"]), _seconds(part["published_seconds"]))
+        of_place = {(row.dataset, row.split): _entry(row) for row in rows}
+        entries = [of_place.get(place) for place in places]
+        if timed:
+            entries.insert(0, _Entry(_seconds(part["seconds"]), _seconds(part["published_seconds"])))
         label = str(name).replace(method, _NAMES.get(method, method))
-        row = _Row(family, label, seconds, [entries.get(column) for column in columns])
-        of_family.setdefault(family, []).append(row)
+        of_family.setdefault(family, []).append(_Row(family, label, entries))
     for family in [*FAMILIES, _OTHER]:
         yield from of_family.get(family, [])
 
 
 def _entry(row: Any) -> _Entry:
-    published = spread(row.published, row.published_std)
-    measured = spread(row.measured, row.measured_std)
-    return _Entry(measured, published, row.verdict, row.reason or "")
+    digits = DIGITS[row.quantity]
+    # One run has no deviation; several that agree have one, of 0.
+    std = math.nan if row.runs == 1 and row.measured_std == 0 else row.measured_std
+    difference = "" if pd.isna(row.in_standard_errors) else f"{round(row.in_standard_errors, 1) + 0.0:+.1f} SE"
+    return _Entry(
+        _number(row.measured, std, digits),
+        _number(row.published, row.published_std, digits),
+        difference,
+        _kind(row),
+        row.reason or "",
+    )
+
+
+def _kind(row: Any) -> str:
+    return TOO_FEW if row.verdict == NOT_MEASURED and not pd.isna(row.measured) else row.verdict
+
+
+def _number(mean: float, std: float, digits: int) -> str:
+    """A number with its deviation where there is one, "92.44 ± 1.13"; empty where there is none."""
+    return " ± ".join(f"{value:.{digits}f}" for value in (mean, std) if not math.isnan(value))
 
 
 def _seconds(values: pd.Series) -> str:
@@ -155,60 +224,75 @@ def _seconds(values: pd.Series) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _legend() -> str:
-    return (
-        "Percent, mean ± standard deviation over runs; the published number stands below the measured one. "
-        f"Marks: {MARKS[REPRODUCED]} reproduced (within {WITHIN:g} standard errors of the difference), "
-        f"{MARKS[DIFFERS]} differs, {MARKS[NOT_MEASURED]} not measured, or with too few to tell. Seconds: mean of one "
-        "search; of one that looks up scores, the time that scoring took; of one with a budget, the simulated training."
+def _legend(cells: pd.DataFrame) -> str:
+    what, reproduced = _LEGENDS[_quantity(cells)]
+    marks = (
+        f"{MARKS[REPRODUCED]} reproduced ({reproduced}), {MARKS[DIFFERS]} differs, {MARKS[TOO_FEW]} (in italics) "
+        f"measured, but {TOO_FEW}, {MARKS[NOT_MEASURED]} not measured."
+    )
+    seconds = (
+        "Seconds: mean of one search; of one that looks up scores, the time that scoring took; of one with a budget, "
+        "the simulated training."
+    )
+    return " ".join(
+        [
+            what,
+            "Below: the published number in brackets, and the difference, measured less published, in standard errors "
+            f"(SE) of this difference. Marks: {marks}",
+            *[seconds] * _timed(cells),
+        ]
     )
 
 
+def _sentence(text: str) -> str:
+    """A text as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 def _reasons(cells: pd.DataFrame) -> Iterator[str]:
-    """A sentence for each reason why cells are not measured."""
-    absent = cells[cells["verdict"] == NOT_MEASURED]
-    for reason, part in absent.groupby("reason", sort=False):
-        methods = list(dict.fromkeys(_NAMES.get(method, method) for method in part["method"]))
-        datasets = list(dict.fromkeys(title(dataset) for dataset in part["dataset"]))
-        yield f"Not measured: {', '.join(methods)} on {', '.join(datasets)}: {reason}."
+    """A sentence for each reason why cells are not measured, and then for each remark on others."""
+    absent = cells["verdict"] == NOT_MEASURED
+    for part in (cells[absent], cells[~absent & (cells["reason"] != "")]):
+        for reason, rows in part.groupby("reason", sort=False):
+            methods = list(dict.fromkeys(_NAMES.get(method, method) for method in rows["method"]))
+            datasets = list(dict.fromkeys(title(dataset) for dataset in rows["dataset"]))
+            kind = _kind(next(rows.itertuples()))
+            said = "Remark" if kind in (REPRODUCED, DIFFERS) else kind.capitalize()
+            why = str(reason).removeprefix(f"{TOO_FEW}: ")
+            yield _sentence(f"{said}: {', '.join(methods)} on {', '.join(datasets)}: {why}")
 
 
-def _head(columns: Sequence[tuple[str, str]]) -> list[str]:
-    return ["Method", "Search (s)", *(f"{title(dataset)} {_SPLITS.get(split, split)}" for dataset, split in columns)]
-
-
-def _markdown(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[_Row], notes: Sequence[str]) -> str:
-    head = _head(columns)
+def _markdown(heading: str, columns: Sequence[_Column], rows: Sequence[_Row], notes: Sequence[str]) -> str:
+    head = ["Method", *(column.head for column in columns)]
     lines = [f"# {heading}", "", *(f"{note}\n" for note in notes)]
     for family in dict.fromkeys(row.family for row in rows):
         lines += [f"## {family}", "", *(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head)))]
         for row in [row for row in rows if row.family == family]:
-            texts = [row.seconds, *row.entries]
-            lines.append(
-                f"| {' | '.join([row.method, *('<br>'.join(filter(None, _two_lines(entry))) for entry in texts)])} |"
-            )
+            texts = ["<br>".join(filter(None, _two_lines(entry, "*{}*"))) for entry in row.entries]
+            lines.append(f"| {' | '.join([row.method, *texts])} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _two_lines(entry: _Entry | None) -> list[str]:
+def _two_lines(entry: _Entry | None, italic: str = "{}") -> tuple[str, str]:
     """What was measured with its mark, and what was published; nothing where the paper has no number."""
     if entry is None:
-        return []
-    measured = " ".join(filter(None, (entry.measured, MARKS.get(entry.verdict, ""))))
-    published = f"({entry.published})" if entry.published else ""
-    return [measured or (MARKS[NOT_MEASURED] if published else ""), published]
+        return "", ""
+    measured = italic.format(entry.measured) if entry.kind == TOO_FEW else entry.measured
+    above = " ".join(filter(None, (measured, MARKS.get(entry.kind, ""))))
+    below = "; ".join(filter(None, (entry.published, entry.difference)))
+    return above or (MARKS[NOT_MEASURED] if below else ""), f"({below})" if below else ""
 
 
-def _html(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[_Row], notes: Sequence[str]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in _head(columns))
+def _html(heading: str, columns: Sequence[_Column], rows: Sequence[_Row], notes: Sequence[str]) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("Method", *(column.head for column in columns)))
     lines = [f"<thead><tr>{head}</tr></thead>", "<tbody>"]
     family = None
     for row in rows:
         if row.family != family:
             family = row.family
-            lines.append(f'<tr><th class="family" colspan="{len(columns) + 2}">{html.escape(family)}</th></tr>')
-        texts = "".join(_html_cell(entry) for entry in (row.seconds, *row.entries))
+            lines.append(f'<tr><th class="family" colspan="{len(columns) + 1}">{html.escape(family)}</th></tr>')
+        texts = "".join(map(_html_cell, row.entries))
         lines.append(f'<tr><th class="method">{html.escape(row.method)}</th>{texts}</tr>')
     lines.append("</tbody>")
     paragraphs = "\n".join(f"<p>{html.escape(note)}</p>" for note in notes)
@@ -218,45 +302,63 @@ def _html(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[_Row]
 def _html_cell(entry: _Entry | None) -> str:
     if entry is None:
         return "<td></td>"
-    why = "; ".join(filter(None, (entry.verdict, entry.why)))
+    why = entry.why if entry.why.startswith(TOO_FEW) else "; ".join(filter(None, (entry.kind, entry.why)))
     hint = f' title="{html.escape(why)}"' if why else ""
+    shown = {DIFFERS: ' class="differs"', TOO_FEW: ' class="few"'}.get(entry.kind, "")
     measured, published = map(html.escape, _two_lines(entry))
-    return f"<td{hint}>{measured}<small>{published}</small></td>"
+    return f"<td{shown}{hint}>{measured}<small>{published}</small></td>"
 
 
-def _latex(caption: str, columns: Sequence[tuple[str, str]], rows: Sequence[_Row]) -> str:
-    datasets = list(dict.fromkeys(dataset for dataset, _ in columns))
-    spans = [sum(of == dataset for of, _ in columns) for dataset in datasets]
-    tops = [rf"\multicolumn{{{span}}}{{c}}{{{_escaped(title(of))}}}" for of, span in zip(datasets, spans, strict=True)]
-    ends = [sum(spans[: i + 1]) + 2 for i in range(len(spans))]
-    rules = "".join(rf"\cmidrule(lr){{{end - span + 1}-{end}}}" for end, span in zip(ends, spans, strict=True))
-    splits = [_SPLITS.get(split, split) for _, split in columns]
-    head = [f" & & {' & '.join(tops)} \\\\", rules, f"Method & Search (s) & {' & '.join(splits)} \\\\"]
+def _latex(caption: str, columns: Sequence[_Column], rows: Sequence[_Row], notes: Sequence[str]) -> str:
+    groups = [(group, len(list(part))) for group, part in itertools.groupby(column.group for column in columns)]
+    tops, rules, end = [], [], 1
+    for group, span in groups:
+        end += span
+        tops.append(rf"\multicolumn{{{span}}}{{c}}{{{_escaped(group)}}}" if group else "")
+        rules += [rf"\cmidrule(lr){{{end - span + 1}-{end}}}"] * bool(group)
+    head = [
+        f" & {' & '.join(tops)} \\\\",
+        "".join(rules),
+        f"Method & {' & '.join(_escaped(column.name) for column in columns)} \\\\",
+    ]
     body = []
     family = None
     for row in rows:
         if row.family != family:
             body += [r"\midrule"] * (family is not None)
             family = row.family
-            body.append(rf"\multicolumn{{{len(columns) + 2}}}{{l}}{{\textit{{{_escaped(family)}}}}} \\")
-        lines = [_latex_lines(entry) for entry in (row.seconds, *row.entries)]
-        body.append(
-            " & ".join([re.sub(r"N = (\d+)", r"$N = \1$", row.method), *(above for above, _ in lines)]) + r" \\"
-        )
-        body.append(" & ".join(["", *(below for _, below in lines)]) + r" \\")
+            body.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\textit{{{_escaped(family)}}}}} \\")
+        method = re.sub(r"N = (\d+)", r"$N = \1$", row.method)
+        first, *more = itertools.zip_longest(*map(_latex_lines, row.entries), fillvalue="")
+        body += [rf"{' & '.join(line)} \\" for line in ((method, *first), *(("", *line) for line in more))]
+        body.append(r"\addlinespace[1pt]")
+    below = "".join(rf"\par\smallskip\parbox{{\linewidth}}{{\raggedright {_escaped(note)}}}" + "\n" for note in notes)
     return _TEX.format(
-        caption=_escaped(caption), columns="r" * (len(columns) + 1), head="\n".join(head), body="\n".join(body)
+        caption=_escaped(caption),
+        columns="r" * len(columns),
+        head="\n".join(head),
+        body="\n".join(body),
+        notes=below,
     )
 
 
-def _latex_lines(entry: _Entry | None) -> tuple[str, str]:
+def _latex_lines(entry: _Entry | None) -> list[str]:
+    """What `_two_lines` tells, on as many lines as keep the widest table within a page."""
     if entry is None:
-        return "", ""
-    mark = _LATEX_MARKS.get(entry.verdict, "")
-    above = " ".join(filter(None, (_escaped(entry.measured), mark)))
-    if not entry.published:
-        return above, ""
-    return above or _LATEX_MARKS[NOT_MEASURED], f"({_escaped(entry.published)})"
+        return []
+    mark, published = _LATEX_MARKS.get(entry.kind, ""), f"({_tight(entry.published)})" * bool(entry.published)
+    if not entry.measured:
+        return [f"{_LATEX_MARKS[NOT_MEASURED]} {published}"] if published else []
+    measured = _tight(entry.measured)
+    if entry.kind == TOO_FEW:
+        measured = rf"\textit{{{measured}}}"
+    lines = [f"{measured} {mark}".strip(), published]
+    return [*lines, f"${entry.difference.replace(' SE', '$ SE')}"] if entry.difference else lines
+
+
+def _tight(text: str) -> str:
+    """A number with its deviation as LaTeX prints it, with little room between them."""
+    return r"\,$\pm$\,".join(map(_escaped, text.split(" ± ")))
 
 
 def _escaped(text: str) -> str:

@@ -9,18 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from naswot_ext.errors import NaswotError
 from naswot_ext.truth import final_accuracies
 
 THRESHOLD = 90.0  # percent of CIFAR-10 validation accuracy
-
-
-def smallest_above(truth: pd.DataFrame) -> NDArray[np.int64]:
-    """Indices int64 of the networks that `rank_claim` is about; raises NaswotError where the ground truth has none."""
-    smallest, _, why = smallest_and_params(truth)
-    if why:
-        raise NaswotError(f"There is no network to score for the claim: {why}.")
-    return smallest
 
 
 def smallest_and_params(truth: pd.DataFrame) -> tuple[NDArray[np.int64], pd.Series, str]:
@@ -31,12 +22,12 @@ def smallest_and_params(truth: pd.DataFrame) -> tuple[NDArray[np.int64], pd.Seri
         return *none, "the ground truth of nasbench201 has no cifar10 valid accuracy"
     accuracy = accuracy.dropna()
     if "params" not in truth:
-        return *none, "the ground truth of nasbench201 has no parameters"
+        return *none, "the ground truth of nasbench201 has no number of parameters"
     rows = truth[truth["dataset"] == "cifar10"].drop_duplicates("arch_index").set_index("arch_index")
     params = rows["params"].reindex(accuracy.index).astype(float)
     if params.isna().any() or (params < 0).any():
-        return *none, "the ground truth of nasbench201 has no parameters"
+        return *none, "the ground truth of nasbench201 has no number of parameters"
     above = params[accuracy > THRESHOLD]
     if above.empty:
-        return *none, f"no network of the ground truth is above {THRESHOLD:g} % cifar10 valid accuracy"
+        return *none, f"the ground truth of nasbench201 has no network above {THRESHOLD:g} % cifar10 valid accuracy"
     return above.index[above == above.min()].to_numpy(np.int64), params, ""

@@ -13,7 +13,7 @@ import yaml
 from scipy import stats
 
 from naswot_ext.benchmarks.table import table as read_truth
-from naswot_ext.papers.claims import associate, association, mean_scores, rank_claim
+from naswot_ext.papers.claims import associate, association, association_told, mean_scores, rank_claim
 from naswot_ext.spaces import SPACES
 from tests.conftest import REPOSITORY
 
@@ -27,12 +27,14 @@ def scores(values: dict[int, float], status: str = "ok") -> pd.DataFrame:
     return pd.DataFrame({"arch_index": list(values), "score": list(values.values()), "status": status})
 
 
-def by_score(table, known) -> object:
-    return next(rank_claim(table, known)[:1].itertuples())
+def by_score(table, known, *claimed) -> object:
+    """The cell of networks that were drawn, a table or one a seed; those of the claim are among them, or `claimed`."""
+    tables = [table] if isinstance(table, pd.DataFrame) else table
+    return next(rank_claim(list(zip(tables, claimed or tables, strict=True)), known)[:1].itertuples())
 
 
 def by_params(table, known) -> object:
-    return next(rank_claim(table, known)[1:].itertuples())
+    return next(rank_claim([(table, table)], known)[1:].itertuples())
 
 
 # Above 90 %: numbers 1, 2 and 4; the smallest of these is 2.
@@ -44,7 +46,7 @@ def test_the_smallest_network_above_the_threshold_is_ranked_among_all() -> None:
     assert by_score(everything, FIVE).measured == 3
     assert by_params(everything, FIVE).measured == 3
     assert "number 2" in by_score(everything, FIVE).reason
-    assert [row.published for row in rank_claim(everything, FIVE).itertuples()] == [667, 8597]
+    assert [row.published for row in rank_claim([(everything, everything)], FIVE).itertuples()] == [667, 8597]
 
 
 def test_a_rank_that_is_known_exactly_must_be_the_published_one() -> None:
@@ -62,16 +64,57 @@ def test_singular_networks_are_last_and_failed_ones_are_left_out() -> None:
     cell = by_score(table, FIVE)
     # Of two others one is better: half of the four others of the space.
     assert cell.measured == 1 + 4 * 0.5
-    assert "3 of 5 were scored" in cell.reason
+    assert "each among 2 of 4 others" in cell.reason
 
 
-def test_a_part_of_the_space_gives_the_rank_with_a_binomial_error() -> None:
+def test_a_part_of_the_space_gives_the_rank_with_the_error_of_drawing_without_replacement() -> None:
     known = truth([91.0] + [50.0] * 10_000, [1.0] * 10_001)
     table = scores({0: 0.0} | {i: 1.0 if i <= 25 else -1.0 for i in range(1, 101)})
     cell = by_score(table, known)
     assert cell.measured == 1 + 10_000 * 0.25
     share = 26 / 102
-    assert cell.standard_error == pytest.approx(10_000 * math.sqrt(share * (1 - share) / 100 * 0.99))
+    left_out = 9_900 / 9_999
+    assert cell.standard_error == pytest.approx(10_000 * math.sqrt(share * (1 - share) / 100 * left_out))
+
+
+def test_the_other_networks_of_the_claim_are_not_among_those_that_one_is_ranked_among() -> None:
+    # The smallest above 90 % are 0, 1 and 2, better than all; of them only 2 was drawn.
+    known = truth([91.0, 91.0, 91.0] + [50.0] * 97, [1.0] * 100)
+    drawn = scores({2: 9.0} | {i: -i for i in range(3, 12)})
+    cell = by_score(drawn, known, scores({0: 7.0, 1: 8.0, 2: 9.0}))
+    # Networks 0 and 1 have one better of ten; 2 has none of the nine others.
+    assert (cell.measured, cell.runs) == (pytest.approx(1 + 99 * (0.1 + 0.1 + 0) / 3), 3)
+    assert "places 1 to 11, 3 of them 667 or better" in cell.reason
+    # Their own scores, not those of the sample, are ranked.
+    other_scores = scores({0: 7.0, 1: 8.0, 2: -99.0})
+    assert by_score(drawn, known, other_scores).measured == pytest.approx(1 + 99 * (0.1 + 0.1 + 1) / 3)
+
+
+def test_ranks_in_a_random_sample_are_those_in_the_space_on_average() -> None:
+    rng = np.random.default_rng(3)
+    every = pd.Series(rng.normal(size=2_000))
+    claimed = np.argsort(-every.to_numpy())[100:1_000:100]  # ranks 101, 201, ..., 901
+    accuracy = np.full(2_000, 50.0)
+    accuracy[claimed] = 91.0
+    known = truth(list(accuracy), [1.0] * 2_000)
+    own = scores(every[claimed].to_dict())
+    whole = by_score(scores(every.to_dict()), known, own)
+    assert whole.measured == pytest.approx(np.arange(101, 1_000, 100).mean())
+    assert "each among all 1999 others" in whole.reason
+    of_samples = []
+    for _ in range(200):
+        drawn = rng.choice(2_000, 100, replace=False)
+        of_samples.append(by_score(scores(every[drawn].to_dict()), known, own).measured)
+    assert np.mean(of_samples) == pytest.approx(whole.measured, abs=4 * np.std(of_samples) / math.sqrt(200))
+
+
+def test_where_all_were_scored_the_rank_has_no_error() -> None:
+    # Of equal size, so that their spread is the only error: none where there is one of them.
+    known = truth([91.0] + [50.0] * 999, [1.0] * 1_000)
+    every = scores({i: float(-i if i else -700.5) for i in range(1_000)})
+    cell = by_score(every, known)
+    assert (cell.measured, math.isnan(cell.standard_error)) == (701, True)
+    assert cell.verdict == "differs"
 
 
 def test_no_better_network_among_a_few_is_not_certainty() -> None:
@@ -79,14 +122,24 @@ def test_no_better_network_among_a_few_is_not_certainty() -> None:
     cell = by_score(scores({0: 1.0, 1: 0.0, 2: -1.0}), known)
     assert cell.measured == 1
     assert cell.standard_error > 1_000
-    assert cell.verdict == "reproduced"
+    assert cell.verdict == "not measured"
+    assert cell.reason.startswith("too few to tell: 2 of 10000 others; 1 ranks of the smallest above 90 %")
+
+
+def test_a_few_networks_can_tell_a_rank_that_is_far_off() -> None:
+    known = truth([91.0] + [50.0] * 10_000, [1.0] * 10_001)
+    cell = by_score(scores({0: 0.0} | {i: (-1.0) ** i for i in range(1, 101)}), known)
+    assert (cell.measured, cell.verdict) == (5001, "differs")
 
 
 def test_a_network_that_was_not_scored_is_named() -> None:
     cell = by_score(scores({0: 9.0, 1: 8.0}), FIVE)
     assert cell.verdict == "not measured"
-    assert cell.reason == ("not scored: the smallest above 90 % (number 2); score all architectures of nasbench201")
-    assert by_score(scores({2: 1.0}), FIVE).verdict == "not measured"
+    why = "no scores of the smallest above 90 % (number 2), or none of others to rank them among"
+    assert cell.reason == why
+    assert by_score(scores({2: 1.0}), FIVE).reason == why
+    nothing = scores({}).astype({"arch_index": "int64", "score": "float64", "status": "str"})
+    assert by_score(scores({0: 9.0, 1: 8.0}), FIVE, nothing).reason == why
 
 
 def test_equally_small_networks_share_their_places_and_spread() -> None:
@@ -96,7 +149,7 @@ def test_equally_small_networks_share_their_places_and_spread() -> None:
     assert (cell.measured, cell.measured_std, cell.runs) == (3, 2, 2)  # ranks 1 and 5
     assert cell.standard_error == pytest.approx(math.sqrt(4 * 1.5))
     assert "number 0 and 1 as small" in cell.reason
-    assert cell.reason.endswith("places 1 to 5, 2 of them 667 or better")
+    assert cell.reason.endswith("each among all 5 others; places 1 to 5, 2 of them 667 or better")
     cell = by_params(table, known)
     assert (cell.measured, cell.standard_error) == (4, pytest.approx(math.sqrt(8 / 12)))  # places 3, 4, 5
 
@@ -111,16 +164,18 @@ def test_several_initialisations_give_the_spread_of_the_rank() -> None:
 @pytest.mark.parametrize(
     ("known", "why"),
     [
-        (truth([50.0, 60.0], [1, 2]), "no network of the ground truth is above 90 %"),
-        (truth([95.0, 60.0], [-1, -1]), "has no parameters"),
+        (truth([50.0, 60.0], [1, 2]), "has no network above 90 % cifar10 valid accuracy"),
+        (truth([95.0, 60.0], [-1, -1]), "has no number of parameters"),
         (truth([math.nan, math.nan], [1, 2]), "has no cifar10 valid accuracy"),
-        (truth([95.0, 96.0], [1, 2]).drop(columns="params"), "has no parameters"),
+        (truth([95.0, 96.0], [1, 2]).drop(columns="params"), "has no number of parameters"),
     ],
 )
-def test_what_the_ground_truth_lacks_is_said(known, why: str) -> None:
-    cells = rank_claim(scores({0: 1.0, 1: 2.0}), known)
-    assert list(cells["verdict"]) == ["not measured"] * 2
-    assert all(why in reason for reason in cells["reason"])
+def test_what_the_ground_truth_lacks_is_said_with_the_file_that_has_it(known, why: str) -> None:
+    tables = [(scores({0: 1.0, 1: 2.0}), scores({}))]
+    for official, ending in (("", why), ("NATS-tss.tar", f"{why}: NATS-tss.tar has it")):
+        cells = rank_claim(tables, known, official=official)
+        assert list(cells["verdict"]) == ["not measured"] * 2
+        assert [reason.endswith(ending) for reason in cells["reason"]] == [True, True]
 
 
 def test_the_published_rank_by_parameters_lies_among_the_places_of_equals(real_data: Callable[[str], Path]) -> None:
@@ -135,7 +190,7 @@ def test_the_published_rank_by_parameters_lies_among_the_places_of_equals(real_d
     assert "number 219 and 43 as small" in cell.reason
     assert cell.verdict == "reproduced"
     assert (
-        "not scored: the smallest above 90 % (number 219 and 43 as small)" in by_score(scores({0: 1.0}), known).reason
+        "no scores of the smallest above 90 % (number 219 and 43 as small)" in by_score(scores({0: 1.0}), known).reason
     )
 
 
@@ -149,7 +204,7 @@ def library(score, accuracy, params, seeds: int = 1, **facts) -> pd.DataFrame:
 
 
 def sample(effect: float, n: int = 60):
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(7)
     params = np.exp(rng.normal(15, 1, n))
     score = -2000 + 50 * rng.normal(size=n) + 1e-5 * params
     accuracy = 93 + effect * (score + 2000) + 1e-7 * params + 0.5 * rng.normal(size=n)
@@ -169,12 +224,42 @@ def test_the_test_of_the_score_is_that_of_its_partial_correlation() -> None:
     assert found.slope == pytest.approx((u @ v) / (u @ u), rel=1e-6)
 
 
+def claim_of(table: pd.DataFrame, known: int = 60):
+    (cell,) = association(table, known).itertuples()
+    return cell
+
+
 @pytest.mark.parametrize(("effect", "verdict"), [(0.02, "reproduced"), (0.0, "differs"), (-0.02, "differs")])
 def test_the_claim_holds_where_accuracy_rises_with_the_score_at_equal_parameters(effect: float, verdict: str) -> None:
-    (cell,) = association(library(*sample(effect))).itertuples()
+    cell = claim_of(library(*sample(effect)))
     assert cell.verdict == verdict
-    assert (cell.quantity, cell.published, cell.item) == ("p_value", 0.05, "figure5")
-    assert cell.reason.startswith("60 networks, mean of 1 initialisations")
+    assert (cell.quantity, cell.item) == ("p_value", "figure5")
+    assert cell.reason.startswith(f"60 networks, mean of 1 initialisations; p = {cell.measured:.2g} given parameters")
+
+
+@pytest.mark.parametrize(("effect", "verdict"), [(0.02, "reproduced"), (0.0, "not measured"), (-0.02, "differs")])
+def test_of_a_part_of_the_networks_only_what_is_significant_is_judged(effect: float, verdict: str) -> None:
+    cell = claim_of(library(*sample(effect)), known=61)
+    assert cell.verdict == verdict
+    assert ("too few to tell: 60 of 61 networks" in cell.reason) == (verdict == "not measured")
+    assert (cell.measured < 0.05) == (verdict != "not measured")
+    assert f"p = {cell.measured:.2g} given parameters" in cell.reason
+
+
+def test_the_paper_gives_no_p_value_and_none_is_called_its_own() -> None:
+    cell = claim_of(library(*sample(0.0)))
+    assert math.isnan(cell.published)
+    assert math.isnan(cell.difference)
+    assert cell.reason.endswith("published: significant, without a number; held to p < 0.05")
+
+
+def test_a_figure_says_the_judged_p_and_whether_it_is_one() -> None:
+    table = library(*sample(0.0))
+    p = f"p = {claim_of(table).measured:.2g} given parameters"
+    assert association_told(association(table, 60)).startswith(f"Linear association: differs; {p}")
+    assert association_told(association(table, 70)).startswith(f"Linear association: too few to tell; {p}")
+    few = library([1.0, 2.0, 3.0], [90.0, 91.0, 93.0], [1.0, 5.0, 2.0])
+    assert association_told(association(few, 70)).startswith("Linear association not tested: 3 networks, at least 4")
 
 
 def test_an_association_that_parameters_explain_is_none() -> None:
@@ -182,7 +267,7 @@ def test_an_association_that_parameters_explain_is_none() -> None:
     params = np.linspace(1e6, 3e7, 80)
     score, accuracy = params / 1e5 + rng.normal(size=80), 90 + params / 1e7 + 0.1 * rng.normal(size=80)
     assert stats.pearsonr(score, accuracy).pvalue < 1e-10
-    assert association(library(score, accuracy, params))["verdict"].iloc[0] == "differs"
+    assert claim_of(library(score, accuracy, params), known=80).verdict == "differs"
 
 
 def test_the_mean_of_the_initialisations_counts() -> None:
@@ -195,9 +280,13 @@ def test_a_network_with_a_failed_or_singular_score_is_left_out_and_counted() -> 
     table = library(*sample(0.02), seeds=2)
     table.loc[0, ["score", "status"]] = [-np.inf, "singular"]
     table.loc[3, ["score", "status"]] = [np.nan, "failed"]
-    (cell,) = association(table).itertuples()
-    assert cell.reason.startswith("58 networks, mean of 2 initialisations")
+    cell = claim_of(table)
+    assert cell.reason.startswith("58 of 60 networks, mean of 2 initialisations")
     assert "2 left out" in cell.reason
+    # Without an association, those that are left out may be why.
+    none = library(*sample(0.0), seeds=2)
+    none.loc[0, ["score", "status"]] = [np.nan, "failed"]
+    assert claim_of(none).reason.startswith("too few to tell: 59 of 60 networks")
 
 
 @pytest.mark.parametrize(
@@ -210,6 +299,6 @@ def test_a_network_with_a_failed_or_singular_score_is_left_out_and_counted() -> 
     ],
 )
 def test_too_little_to_test_is_not_measured(table, why: str) -> None:
-    (cell,) = association(table).itertuples()
+    cell = claim_of(table)
     assert cell.verdict == "not measured"
     assert why in cell.reason

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from naswot_ext.papers.cells import read_cells
+from naswot_ext.papers.cells import compared, frame, not_measured, read_cells
 from naswot_ext.papers.layout import MARKS, write_table
 from naswot_ext.papers.search_cells import search_cells
 from tests.papers.tables import made_by, runs
@@ -18,17 +18,25 @@ from tests.papers.tables import made_by, runs
 NOTE = "100 runs among 200 of 15,625 architectures & 50% of it_all."
 
 
+def forms(folder: Path, cells, heading: str, note: str) -> dict[str, str]:
+    """The text of each form of a table."""
+    files = {"csv": "csv", "markdown": "md", "tex": "tex", "html": "html"}
+    paths = {kind: folder / f"table.{ending}" for kind, ending in files.items()}
+    write_table(cells, heading, note, **paths)
+    return {kind: path.read_text(encoding="utf-8") for kind, path in paths.items()}
+
+
 def written(folder: Path, published, item=("icml2021", "table2a")) -> dict[str, str]:
-    """A table with one cell that is reproduced and one that differs, as {ending: text}."""
+    """A table with a cell that is reproduced, one that differs, and one of too few to tell, as {form: text}."""
+    part = {"architectures": 200, "draw_seed": 0}
     searches = [
         (runs({"cifar10_test": [92.0, 93.0, 92.5]}), made_by("naswot", proxy="naswot", n_samples=10)),
+        (runs({"cifar10_test": [92.6, 92.7]}), made_by("naswot", proxy="naswot", n_samples=100, draw=part)),
         (runs({"cifar10_test": [80.0, 80.1, 80.2]}, seconds=12345.6), made_by("rea")),
     ]
     missing = {(None, "imagenet16-120"): "NATS-tss-v1_0-3ffb9-simple.tar would fill it"}
-    files = {"csv": "csv", "markdown": "md", "tex": "tex", "html": "html"}
-    paths = {kind: folder / f"table.{ending}" for kind, ending in files.items()}
-    write_table(search_cells(item, searches, published, missing), "Table 2a: 100% & more", NOTE, **paths)
-    return {kind: path.read_text(encoding="utf-8") for kind, path in paths.items()}
+    cells = search_cells(item, searches, published, missing)
+    return forms(folder, cells, "Table 2a: 100% & more", NOTE)
 
 
 def row_of(markdown: str, method: str) -> list[str]:
@@ -42,15 +50,87 @@ def test_a_row_holds_seconds_and_every_column_measured_above_published(tmp_path,
     assert method == "NASWOT (N = 10)"
     assert seconds == "2<br>(3.05)"
     assert valid == "–<br>(89.14 ± 1.14)"
-    assert test == "92.50 ± 0.41 =<br>(92.44 ± 1.13)"
+    assert test == "92.50 ± 0.41 =<br>(92.44 ± 1.13; +0.2 SE)"
     assert imagenet == "–<br>(41.31 ± 4.11)"
     assert row_of(markdown, "REA")[1:4] == [
         "12,346<br>(12,000)",
         "–<br>(91.19 ± 0.31)",
-        "80.10 ± 0.08 ≠<br>(93.92 ± 0.30)",
+        "80.10 ± 0.08 ≠<br>(93.92 ± 0.30; -281.5 SE)",
     ]
     # The paper has no test accuracy of AREA.
     assert row_of(markdown, "AREA")[3] == ""
+
+
+def test_the_difference_in_standard_errors_is_that_of_the_cells_and_stands_in_every_form(tmp_path, published) -> None:
+    files = written(tmp_path, published)
+    cells = read_cells(tmp_path / "table.csv")
+    known = cells["in_standard_errors"].dropna()
+    assert len(known) == 3
+    for number in known:
+        assert f"; {number:+.1f} SE)" in files["markdown"]
+        assert f"; {number:+.1f} SE)" in files["html"]
+        assert f"${number:+.1f}$ SE" in files["tex"]
+    for form in ("markdown", "html", "tex"):
+        assert "measured less published, in standard errors (SE) of this difference" in files[form]
+
+
+def test_too_few_to_tell_looks_unlike_a_verdict_and_unlike_nothing(tmp_path, published) -> None:
+    files = written(tmp_path, published)
+    cell = row_of(files["markdown"], "NASWOT (N = 100)")[3]
+    assert cell == "*92.65 ± 0.05* ?<br>(92.81 ± 0.99; -0.2 SE)"
+    assert '<td class="few" title="too few to tell: ' in files["html"]
+    assert ">92.65 ± 0.05 ?<small>" in files["html"]
+    assert r"\textit{92.65\,$\pm$\,0.05} ? " in files["tex"]
+    for form in ("markdown", "html", "tex"):
+        assert "Too few to tell: NASWOT on CIFAR-10: 100 of 200 scored architectures a run" in files[form]
+        assert "? (in italics) measured, but too few to tell" in files[form]
+
+
+def ranks(folder: Path) -> dict[str, str]:
+    """A table of ranks: one that is known, one that is not."""
+    of = {"paper": "arxiv2020", "item": "rank_claim", "space": "nasbench201", "dataset": "cifar10", "split": "valid"}
+    of |= {"quantity": "rank"}
+    known = {
+        "measured": 5905.15,
+        "measured_std": 1007.2,
+        "runs": 44,
+        "standard_error": 1147.1,
+        "reason": "44 ranks & 1",
+    }
+    single = {"measured": 700.0, "measured_std": 0.0, "runs": 1, "standard_error": float("nan"), "reason": "1 rank"}
+    cells = [
+        compared(**known, **of, method="NASWOT-Jacobian", published=667),
+        compared(**single, **of, method="naswot", published=668),
+        not_measured("no number of parameters", **of, method="params", published=8597),
+    ]
+    return forms(folder, frame(cells), "The smallest network above 90 %", "scale small; one mini-batch")
+
+
+def test_ranks_are_whole_numbers_without_a_deviation_that_there_is_none_of(tmp_path) -> None:
+    files = ranks(tmp_path)
+    assert row_of(files["markdown"], "NASWOT") == ["NASWOT", "5905 ± 1007 ≠<br>(667; +4.6 SE)"]
+    assert row_of(files["markdown"], "naswot") == ["naswot", "700 ≠<br>(668)"]
+    assert row_of(files["markdown"], "Number of parameters") == ["Number of parameters", "–<br>(8597)"]
+    for form in ("markdown", "html", "tex"):
+        assert "nan" not in files[form]
+        assert "Percent" not in files[form]
+        assert "Seconds" not in files[form]
+        assert "1 is the highest score, or the most parameters" in files[form]
+    # There is no search, so no column of its seconds.
+    assert "| Method | CIFAR-10 rank |" in files["markdown"].splitlines()
+
+
+def test_the_reasons_of_judged_cells_stand_in_every_form(tmp_path) -> None:
+    files = ranks(tmp_path)
+    for form, sign in (("markdown", "&"), ("html", "&amp;"), ("tex", r"\&")):
+        assert f"Remark: NASWOT on CIFAR-10: 44 ranks {sign} 1." in files[form]
+        assert "Not measured: Number of parameters on CIFAR-10: no number of parameters." in files[form]
+
+
+def test_every_part_of_a_caption_is_a_sentence(tmp_path, published) -> None:
+    caption = r"\caption{The smallest network above 90 \%. Scale small; one mini-batch. Rank among all networks: 1 is"
+    assert caption in ranks(tmp_path)["tex"]
+    assert r"of it\_all. Percent, mean $\pm$ standard" in written(tmp_path, published)["tex"]
 
 
 def test_families_stand_in_the_papers_order_with_their_methods(tmp_path, published) -> None:
@@ -109,8 +189,8 @@ class _Table(html.parser.HTMLParser):
 def test_the_page_holds_what_the_markdown_holds(tmp_path, published) -> None:
     files = written(tmp_path, published)
     rows = {row[0]: row for row in _Table(files["html"]).rows}
-    for method in ("REA", "NASWOT (N = 10)", "Optimal (N = 100)"):
-        assert rows[method] == [text.replace("<br>", "") for text in row_of(files["markdown"], method)]
+    for method in ("REA", "NASWOT (N = 10)", "NASWOT (N = 100)", "Optimal (N = 100)"):
+        assert rows[method] == [re.sub(r"<br>|\*", "", text) for text in row_of(files["markdown"], method)]
     assert "<title>Table 2a: 100% &amp; more</title>" in files["html"]
     assert 'title="differs"' in files["html"]
     # Nothing is fetched from anywhere.
@@ -120,11 +200,12 @@ def test_the_page_holds_what_the_markdown_holds(tmp_path, published) -> None:
 def test_the_latex_table_has_booktabs_rules_and_as_many_places_in_every_row(tmp_path, published) -> None:
     tex = written(tmp_path, published)["tex"]
     assert all(tex.count(rule) == 1 for rule in (r"\toprule", r"\bottomrule", r"\begin{tabular}", r"\end{tabular}"))
-    rows = [line for line in tex.splitlines() if line.endswith(r"\\") and r"\textit" not in line]
-    of_methods = [line for line in rows if "multicolumn" not in line]
+    of_methods = [line for line in tex.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {line.count("&") for line in of_methods} == {7}
-    assert r"92.50 $\pm$ 0.41 $=$" in tex
-    assert r"80.10 $\pm$ 0.08 $\neq$" in tex
+    assert r"92.50\,$\pm$\,0.41 $=$" in tex
+    assert r"80.10\,$\pm$\,0.08 $\neq$" in tex
+    # What is not measured takes one line.
+    assert r"ENAS & -- (13,315) & -- (39.77\,$\pm$\,0.00) & " in tex
     assert r"architectures \& 50\% of it\_all." in tex
     assert r"NASWOT ($N = 10$) & 2 &" in tex
     assert tex.count("{") == tex.count("}")
@@ -139,14 +220,25 @@ def test_every_table_of_the_papers_has_a_layout(item, tmp_path, published) -> No
         assert "Jacobian" not in files["markdown"]
 
 
-def test_latex_compiles_the_table(tmp_path, published) -> None:
+@pytest.mark.parametrize("item", [("icml2021", "table2a"), ("arxiv2020", "table1"), None])
+def test_latex_compiles_the_table_and_a_page_has_room_for_it(item, tmp_path, published) -> None:
     if not shutil.which("pdflatex"):
         pytest.skip("pdflatex is not installed (Debian: texlive-latex-recommended)")
-    written(tmp_path, published)
+    if item is None:
+        ranks(tmp_path)
+    else:
+        # As many and as long numbers as there can be.
+        numbers = {"measured_std": 17.67, "runs": 500, "seconds": 12_000.0, "in_standard_errors": -12.3, "reason": ""}
+        cells = search_cells(item, [], published).assign(measured=85.12, verdict="differs", **numbers)
+        forms(tmp_path, cells, "Table", NOTE)
+    # A page of ICML: two columns of 3.25 inches with 0.25 between them.
     (tmp_path / "page.tex").write_text(
-        "\\documentclass[twocolumn]{article}\\usepackage{booktabs}\\begin{document}\\input{table.tex}\\end{document}\n"
+        "\\documentclass[twocolumn]{article}\\usepackage{booktabs}\\textwidth=6.75in\\textheight=9in\n"
+        "\\begin{document}\\input{table.tex}\\end{document}\n"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
     compiled = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert compiled.returncode == 0, compiled.stdout[-2000:]
+    assert "Overfull" not in compiled.stdout, compiled.stdout[-2000:]
+    assert "too large" not in compiled.stdout, compiled.stdout[-2000:]
     assert (tmp_path / "page.pdf").stat().st_size > 10_000

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from naswot_ext.papers.cells import read_cells
-from naswot_ext.provenance import write_table
+from naswot_ext.provenance import read_provenance, read_table, write_table
 from tests.conftest import REPOSITORY
 
 _RUN = """
@@ -30,13 +30,18 @@ runpy.run_path(sys.argv[1], {"snakemake": snakemake})
 
 def run(script: str, tmp_path: Path, output: dict[str, str], files: dict[str, Any], **params: Any) -> pd.DataFrame:
     """The cells that a script writes, run as Snakemake runs it."""
+    execute(script, tmp_path, output, files, **params)
+    return read_cells(tmp_path / output["csv"])
+
+
+def execute(script: str, tmp_path: Path, output: dict[str, str], files: dict[str, Any], **params: Any) -> None:
+    """Run a script as Snakemake runs it."""
     output = {form: str(tmp_path / name) for form, name in output.items()}
     job = {"params": params, "input": files, "output": output, "log": str(tmp_path / "log")}
     file = REPOSITORY / "workflow" / "scripts" / f"{script}.py"
     command = [sys.executable, "-c", _RUN, str(file), json.dumps(job)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
     assert result.returncode == 0, result.stderr
-    return read_cells(output["csv"])
 
 
 def scores(path: Path, values: dict[int, float]) -> str:
@@ -56,14 +61,35 @@ def test_the_rank_of_the_claim_is_over_all_seeds_with_the_network_that_no_sample
         "claimed": [scores(tmp_path / f"c{seed}.parquet", {2: score}) for seed, score in enumerate((3.0, 9.0))],
     }
     output = {"csv": "t.csv", "markdown": "t.md", "tex": "t.tex", "html": "t.html"}
-    cells = run("paper_claim", tmp_path, output, files, missing=[], heading="Claim", note="").set_index("method")
+    told = {"missing": [], "heading": "Claim", "note": "", "official": "NATS-tss.tar"}
+    cells = run("paper_claim", tmp_path, output, files, **told).set_index("method")
     assert cells.loc["NASWOT-Jacobian", "runs"] == 2
     assert cells.loc["NASWOT-Jacobian", "measured"] == 2.0
+    assert "each among all 3 others" in cells.loc["NASWOT-Jacobian", "reason"]
+
+
+def test_a_claim_whose_networks_the_ground_truth_cannot_name_ends_with_cells_that_say_why(tmp_path: Path) -> None:
+    truth = pd.DataFrame({"arch_index": range(2), "arch": list("ab"), "params": -1, "dataset": "cifar10", "epochs": 0})
+    write_table(truth.assign(valid_accuracy=float("nan"), test_accuracy=[94.0, 93.0]), tmp_path / "truth.parquet")
+    known = str(tmp_path / "truth.parquet")
+    execute("claimed_score", tmp_path, {"scores": "c.parquet"}, {"truth": known})
+    why = "the ground truth of nasbench201 has no cifar10 valid accuracy"
+    assert read_provenance(tmp_path / "c.parquet")["missing"] == why
+    assert why in (tmp_path / "log").read_text()
+    assert len(read_table(tmp_path / "c.parquet")) == 0
+    sample = scores(tmp_path / "s.parquet", {0: 5.0, 1: 4.0})
+    files = {"truth": [known], "scores": [sample], "claimed": [str(tmp_path / "c.parquet")]}
+    output = {"csv": "t.csv", "markdown": "t.md", "tex": "t.tex", "html": "t.html"}
+    told = {"missing": [], "heading": "Claim", "note": "", "official": "NATS-tss.tar"}
+    cells = run("paper_claim", tmp_path, output, files, **told)
+    assert set(cells["verdict"]) == {"not measured"}
+    assert set(cells["reason"]) == {f"{why}: NATS-tss.tar has it"}
+    assert f"{why}: NATS-tss.tar has it" in (tmp_path / "t.md").read_text()
 
 
 def test_without_any_panel_each_tau_says_why(tmp_path: Path) -> None:
     files = {"correlations": [], "published": str(REPOSITORY / "workflow" / "resources" / "published.csv")}
     missing = [["nasbench201", "cifar10", "no file"]]
-    cells = run("paper_tau_cells", tmp_path, {"csv": "t.csv"}, files, missing=missing, confidence=0.95)
+    cells = run("paper_tau_cells", tmp_path, {"csv": "t.csv"}, files, missing=missing, remarks={}, confidence=0.95)
     assert set(cells["verdict"]) == {"not measured"}
     assert "no file" in set(cells["reason"])

@@ -3,8 +3,6 @@
 from _common import reporting
 
 with reporting(snakemake):
-    import pandas as pd
-
     from naswot_ext.papers.claims import no_rank_claim, rank_claim
     from naswot_ext.papers.layout import write_table
     from naswot_ext.provenance import read_table
@@ -13,9 +11,7 @@ with reporting(snakemake):
         cells = no_rank_claim(snakemake.params.missing[0][-1])
     else:
         # One of each a seed.
-        scores = [
-            pd.concat([read_table(sample), read_table(claimed)]).drop_duplicates("arch_index")
-            for sample, claimed in zip(snakemake.input.scores, snakemake.input.claimed, strict=True)
-        ]
-        cells = rank_claim(scores, read_table(snakemake.input.truth[0]))
+        files = zip(snakemake.input.scores, snakemake.input.claimed, strict=True)
+        scores = [(read_table(sample), read_table(claimed)) for sample, claimed in files]
+        cells = rank_claim(scores, read_table(snakemake.input.truth[0]), official=snakemake.params.official)
     write_table(cells, snakemake.params.heading, snakemake.params.note, **snakemake.output)

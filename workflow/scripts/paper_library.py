@@ -6,7 +6,7 @@ with reporting(snakemake):
     import pandas as pd
 
     from naswot_ext.papers.cells import write_cells
-    from naswot_ext.papers.claims import association, no_association
+    from naswot_ext.papers.claims import association, association_told, no_association
     from naswot_ext.papers.figures.library import data, library
     from naswot_ext.papers.figures.output import absent, write
     from naswot_ext.provenance import read_provenance, read_table
@@ -15,10 +15,9 @@ with reporting(snakemake):
     cells_file = output.pop("cells")
     if files:
         table = pd.concat([read_table(file) for file in files])
-        cells = association(table)
-        # How many networks and initialisations there are, the figure says itself.
-        _, _, association_found = cells["reason"].iloc[0].partition("; ")
-        figure = library(table, x_label=read_provenance(files[0])["title"], note=association_found)
+        cells = association(table, params.known)
+        x_label = read_provenance(files[0])["title"]
+        figure = library(table, x_label=x_label, note=association_told(cells), known=params.known)
         drawn = data(table)
     else:
         cells, drawn = no_association(params.missing), pd.DataFrame()

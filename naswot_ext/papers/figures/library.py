@@ -31,14 +31,21 @@ COLUMNS = ["network", "accuracy", "params", "initialisations", "singular", "fail
 
 
 def library(
-    table: pd.DataFrame, *, x_label: str, accuracy: str = "CIFAR-10", note: str = "", labels: int = 40
+    table: pd.DataFrame,
+    *,
+    x_label: str,
+    accuracy: str = "CIFAR-10",
+    note: str = "",
+    known: int | None = None,
+    labels: int = 40,
 ) -> Figure:
     """A dot a network: the mean score of its initialisations with its standard deviation, against its accuracy.
 
     `table` has `network`, `accuracy` (percent, as the package states it), `params`, `seed`, `score` and `status`, a row
     an initialisation. Up to `labels` networks are named, as many as fit without covering anything, those at the ends
     first. One that is singular in an initialisation is a mark on the left edge; failed ones are counted. `note`, such
-    as the association given parameters, is in the title. Raises NaswotError where there is no network.
+    as the association given parameters, is in the title, and `known`, how many networks the package has, where not all
+    are drawn. Raises NaswotError where there is no network.
     """
     found = data(table)
     if found.empty:
@@ -71,7 +78,7 @@ def library(
         axes.set_xlabel(x_label)
         axes.set_ylabel(f"{accuracy} accuracy, as the package states it (%)")
         axes.set_title(
-            "\n".join(filter(None, [_counted(found, len(drawn), len(singular)), textwrap.fill(note, 105)])),
+            "\n".join(filter(None, [_counted(found, len(drawn), len(singular), known), textwrap.fill(note, 105)])),
             fontsize=7.5,
         )
         _label(axes, x, y, spread, [str(name).removesuffix("_cifar10") for name in drawn["network"]], labels)
@@ -103,10 +110,11 @@ def data(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=COLUMNS).sort_values(["accuracy", "network"], ignore_index=True)
 
 
-def _counted(found: pd.DataFrame, drawn: int, singular: int) -> str:
+def _counted(found: pd.DataFrame, drawn: int, singular: int, known: int | None) -> str:
     seeds = found.loc[found["initialisations"] > 0, "initialisations"]
     n = "" if seeds.empty else f"{seeds.max()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    told = [f"{drawn} network{'s' * (drawn != 1)}"]
+    of = f" of {known}" if known is not None and drawn < known else ""
+    told = [f"{drawn}{of} network{'s' * bool(of or drawn != 1)}"]
     if n:
         told.append("1 initialisation each" if n == "1" else f"mean ± standard deviation of {n} initialisations")
     if singular:

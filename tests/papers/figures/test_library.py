@@ -52,6 +52,16 @@ def test_names_lose_the_data_set_and_are_as_many_as_asked_for_at_most():
     assert not any(name.endswith("_cifar10") for name in names)
 
 
+def test_a_part_of_the_packages_networks_is_called_one():
+    def first(known):
+        (axes,) = library(changed(networks(3, 1), 0, 0, "failed"), x_label="score", known=known).axes
+        return axes.get_title(loc="left").split(",")[0]
+
+    assert first(70) == "2 of 70 networks"
+    assert first(3) == "2 of 3 networks"  # one failed
+    assert first(2) == "2 networks"
+
+
 def test_networks_that_all_failed_are_an_empty_figure_and_not_an_exception():
     table = networks(2, 1).assign(status="failed", score=np.nan)
     (axes,) = library(table, x_label="score").axes
