@@ -987,6 +987,7 @@ rule paper_library:
     threads: 1
     params:
         missing=lambda w: why_no_library(item_of(w).panels[0][1]),
+        known=lambda w, input: len(library_names.listing()) if input else 0,
         heading=lambda w: item_of(w).title,
         figures=config["figures"],
         note=note_of,
@@ -1037,6 +1038,7 @@ rule paper_claim:
     params:
         missing=lambda w: missing_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
+        official=lambda w: str(official_file(item_of(w).panels[0][0])),
         note=note_of,
         code=fingerprint(
             "naswot_ext.provenance",
