@@ -116,7 +116,7 @@ def test_searches_by_budget_choose_among_all_and_agree_with_the_paper_even_here(
 def test_the_rank_by_parameters_is_the_papers(papers: Project) -> None:
     claim = cells(papers, "arxiv2020/rank_claim").set_index("method")
     assert claim.loc["params", "verdict"] == "reproduced"
-    assert claim.loc["NASWOT-Jacobian", "verdict"] != "not measured"  # its networks are scored, whatever was drawn
+    assert claim.loc["NASWOT-Jacobian", "measured"] > 0  # its networks are scored, whatever was drawn
 
 
 def test_the_summary_counts_the_verdicts_of_all_cells(papers: Project) -> None:
