@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from naswot_ext.tables import title
+from naswot_ext.papers.cells import NOT_MEASURED
+from naswot_ext.papers.summary import joined, measured, published, told
+from naswot_ext.tables import cell, title
 
 # The numbers that the papers' abstracts and introductions stand on: (paper, item, method, n_samples, data set, split).
 _FIRST = [
@@ -16,8 +18,15 @@ _FIRST = [
     ("icml2021", "table2b", "NASWOT", 100, "cifar10", "test"),
     ("icml2021", "figure3", "NASWOT", None, "cifar10", "test"),
     ("arxiv2020", "table1", "NASWOT-Jacobian", 10, "cifar10", "test"),
+    ("arxiv2020", "figure5", "NASWOT-Jacobian", None, "cifar10", "test"),
     ("arxiv2020", "rank_claim", "NASWOT-Jacobian", None, "cifar10", "valid"),
 ]
+_WHAT = {
+    "accuracy_percent": "{} accuracy found",
+    "kendall_tau": "Kendall's tau with {} accuracy",
+    "rank": "rank of the smallest network above 90 % {} accuracy",
+    "p_value": "association with {} accuracy at equal parameters",
+}
 
 
 def story(facts: Mapping[str, Any], cells: Iterable[pd.DataFrame]) -> dict[str, str]:
@@ -29,16 +38,14 @@ def story(facts: Mapping[str, Any], cells: Iterable[pd.DataFrame]) -> dict[str, 
     images = [f"{title(name)} ({source})" for name, source in facts["datasets"].items()]
     sizes = [f"{facts['batch_size']} a network", *(f"{n} for {proxy}" for proxy, n in facts["batch_sizes"].items())]
     absent = [title(name) for part in facts["absent"].values() for name in part]
-    told = {
+    run = {
         "Scale": f"{facts['scale']}, {facts['runs']} runs of a search, seeds {', '.join(map(str, facts['seeds']))}",
         "Spaces": ", ".join(spaces),
         "Images": f"{', '.join(images)}; {', '.join(sizes)}",
     }
     if absent:
-        told["Not at hand"] = ", ".join(dict.fromkeys(absent))
-    known = [part for part in cells if len(part)]
-    table = pd.concat(known, ignore_index=True) if known else pd.DataFrame()
-    return {**told, "headline": "\n".join(_headline(table))}
+        run["Not at hand"] = ", ".join(dict.fromkeys(absent))
+    return {**run, "headline": "\n".join(_headline(joined(cells)))}
 
 
 def _count(architectures: int | str) -> str:
@@ -49,16 +56,18 @@ def _headline(cells: pd.DataFrame) -> Sequence[str]:
     lines = []
     for paper, item, method, n_samples, dataset, split in _FIRST if len(cells) else []:
         found = cells[(cells["paper"] == paper) & (cells["item"] == item) & (cells["method"] == method)]
-        found = found[(found["dataset"] == dataset) & found["split"].isin([split])]
-        found = found[found["n_samples"].isna() if n_samples is None else found["n_samples"] == n_samples]
-        for row in found[found["measured"].notna()].head(1).itertuples():
-            lines.append(_line(row))
+        found = found[(found["dataset"] == dataset) & (found["split"] == split) & found["measured"].notna()]
+        rows = sorted(found.itertuples(), key=lambda row: _preference(row, n_samples))
+        lines += [_line(row) for row in rows[:1]]
     return lines
 
 
+def _preference(row: Any, n_samples: int | None) -> tuple[bool, bool]:
+    """A number with a verdict comes first, then the one that is asked for."""
+    return row.verdict == NOT_MEASURED, row.n_samples != n_samples
+
+
 def _line(row: Any) -> str:
-    digits = {"accuracy_percent": 2, "kendall_tau": 3, "rank": 0}[row.quantity]
-    what = {"accuracy_percent": f"{title(row.dataset)} {row.split} accuracy (%)", "kendall_tau": "Kendall's tau"}
-    n = "" if pd.isna(row.n_samples) else f", N = {row.n_samples:.0f}"
-    named = f"{row.method}{n} on {title(row.space)}, {what.get(row.quantity, row.quantity)}"
-    return f"{named}: {row.measured:.{digits}f}, published {row.published:.{digits}f} ({row.verdict})"
+    what = _WHAT[row.quantity].format(f"{title(row.dataset)} {row.split}")
+    named = f"{row.method}{cell(row.n_samples, ', N = {}')} on {title(row.space)}, {what}"
+    return f"{named}: {measured(row)}, published: {published(row)} ({told(row)})"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
 from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, VERDICTS, WITHIN
+from naswot_ext.papers.claims import SIGNIFICANT
 from naswot_ext.papers.items import ITEMS, PAPERS
+from naswot_ext.papers.layout import TOO_FEW
+from naswot_ext.tables import cell as cell_text
 from naswot_ext.tables import title
 
 COLUMNS = [
@@ -23,6 +27,19 @@ COLUMNS = [
 _TITLES = {(item.paper, item.name): item.title for item in ITEMS}
 _ORDER = {key: place for place, key in enumerate(_TITLES)}
 _WORST = 5  # deviations named for each item
+# The form of a number and of its spread, and the unit of both.
+_FORMS = {
+    "accuracy_percent": ("{:.2f}", " %"),
+    "kendall_tau": ("{:.3f}", ""),
+    "rank": ("{:.0f}", ""),
+    "p_value": ("p = {:.2g}", ""),
+}
+
+# ("p", "strong", "h2" or "h3", text), ("ul", texts) or ("table", rows of which the first is the head)
+Block = tuple[str, Any]
+
+# Where the pages of `papers.pages` are in the report.
+VERDICTS_CATEGORY = "All verdicts"
 
 
 def summary(cells: Iterable[pd.DataFrame], note: str = "") -> tuple[pd.DataFrame, str]:
@@ -31,26 +48,56 @@ def summary(cells: Iterable[pd.DataFrame], note: str = "") -> tuple[pd.DataFrame
     The Markdown's first line has the totals; then come the items in the papers' order, the deviations of each that
     are largest in standard errors, and one line for each reason why cells are not measured. `note` says what was run.
     """
+    table = joined(cells)
+    counted = _counted(table)
+    return counted, "\n\n".join(_markdown(kind, what) for kind, what in _blocks(table, counted, note)) + "\n"
+
+
+def blocks(cells: Iterable[pd.DataFrame], note: str = "") -> list[Block]:
+    """What the Markdown of `summary` says, to be set otherwise."""
+    table = joined(cells)
+    return list(_blocks(table, _counted(table), note))
+
+
+def joined(cells: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """All cells in one table, which has no columns where there are none."""
     parts = [part for part in cells if len(part)]
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    rows = [_row(paper, item, part) for (paper, item), part in _items(table)]
-    counted = pd.DataFrame(rows, columns=COLUMNS)
-    lines = [f"**{totals(counted)}**", "", *([note, ""] if note else [])]
-    lines += [
-        f"Reproduced: within {WITHIN:g} standard errors of the published number, the rounding of which counts. Not "
-        "measured is no verdict of the paper; the reasons stand below.",
-        "",
-        "| Paper | Item | Cells | Reproduced | Differs | Not measured |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {PAPERS.get(row.paper, row.paper)} | {_item(row)} | {row.cells} | {row.reproduced} | {row.differs} | "
-        f"{row.not_measured} |"
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _counted(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame([_row(paper, item, part) for (paper, item), part in items_of(table)], columns=COLUMNS)
+
+
+def _blocks(table: pd.DataFrame, counted: pd.DataFrame, note: str) -> Iterator[Block]:
+    yield "strong", totals(counted)
+    if note:
+        yield "p", note
+    yield (
+        "p",
+        (
+            f"Reproduced: within {WITHIN:g} standard errors of the published number, the rounding of which counts. Not "
+            "measured is no verdict of the paper; the reasons stand below."
+        ),
+    )
+    counts = [
+        [PAPERS.get(row.paper, row.paper), _item(row), row.cells, row.reproduced, row.differs, row.not_measured]
         for row in _tuples(counted)
     ]
+    head = ["Paper", "Item", "Cells", "Reproduced", "Differs", "Not measured"]
+    yield "table", [head, *([str(text) for text in row] for row in counts)]
     if len(table):
-        lines += [*_deviations(table), *_not_measured(table)]
-    return counted, "\n".join(lines) + "\n"
+        yield from _deviations(table)
+        yield from _not_measured(table)
+
+
+def _markdown(kind: str, what: Any) -> str:
+    if kind == "ul":
+        return "\n".join(f"- {text}" for text in what)
+    if kind == "table":
+        head, *body = what
+        return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
+    return {"strong": "**{}**", "p": "{}", "h2": "## {}", "h3": "### {}"}[kind].format(what)
 
 
 def totals(summary: pd.DataFrame) -> str:
@@ -83,14 +130,21 @@ def landing(summary: pd.DataFrame, facts: Mapping[str, str]) -> str:
         ]
     lines += ["", *_rst_table(summary), ""]
     lines += [
-        f"*Reproduced*: within {WITHIN:g} standard errors of the published number. What differs, and why cells "
-        "are not measured, is in summary.md and beside each table and figure in the menu.",
+        f"*Reproduced*: within {WITHIN:g} standard errors of the published number. What differs, and why cells are not "
+        f"measured, stands on the first page under `{VERDICTS_CATEGORY} <{_link(VERDICTS_CATEGORY)}>`__ in the menu; "
+        "the second has every number, to choose from by space, data set, method and verdict. The tables of each paper, "
+        "with those of the numbers in its figures, and the figures themselves stand under its name.",
         "",
     ]
     return "\n".join(lines)
 
 
-def _items(table: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+def _link(category: str) -> str:
+    """The address of a category of the report."""
+    return f"javascript:app.showCategory('{quote(category)}')"
+
+
+def items_of(table: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
     """(paper, item) and its cells, in the papers' order; unknown ones come last."""
     if table.empty:
         return []
@@ -132,40 +186,66 @@ def _whole(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:.0f}"
 
 
-def _deviations(table: pd.DataFrame) -> list[str]:
+def _deviations(table: pd.DataFrame) -> Iterator[Block]:
     """The largest deviations of each item that has cells that differ."""
-    lines: list[str] = []
-    for (paper, item), part in _items(table[table["verdict"] == DIFFERS]):
-        lines += ["", f"### {PAPERS.get(paper, paper)}, {_TITLES.get((paper, item), item)} ({item}): what differs", ""]
+    found = items_of(table[table["verdict"] == DIFFERS])
+    if found:
+        yield "h2", "What differs"
+    for (paper, item), part in found:
+        yield "h3", f"{PAPERS.get(paper, paper)}, {_TITLES.get((paper, item), item)} ({item}): what differs"
         worst = _by_deviation(part)
+        texts = []
         for _, cell in worst.head(_WORST).iterrows():
             remark = f" ({cell['reason']})" if cell["reason"] else ""
-            lines.append(f"- {_what(cell)}: {_numbers(cell)}{remark}")
+            texts.append(f"{_what(cell)}: {_numbers(cell)}{remark}")
         if len(worst) > _WORST:
-            lines.append(f"- and {len(worst) - _WORST} more, each nearer in standard errors")
-    return ["", "## What differs", *lines] if lines else []
+            texts.append(f"and {len(worst) - _WORST} more, each nearer in standard errors")
+        yield "ul", texts
+
+
+def measured(cell: Any, spread: bool = False) -> str:
+    """The measured number of a cell (a row of `cells.frame`) with its unit; empty where there is none.
+
+    Over several runs, `spread` adds their standard deviation.
+    """
+    return _number(cell.quantity, cell.measured, cell.measured_std if spread else None)
+
+
+def published(cell: Any, spread: bool = False) -> str:
+    """What the paper states of a cell, as `measured`: of an association no number, but that it is significant."""
+    if cell.quantity == "p_value":
+        return f"significant (p < {SIGNIFICANT:g})"
+    return _number(cell.quantity, cell.published, cell.published_std if spread else None)
+
+
+def _number(quantity: str, value: float, std: float | None) -> str:
+    form, unit = _FORMS[quantity]
+    return "" if pd.isna(value) else form.format(value) + cell_text(std, f" ± {form}") + unit
+
+
+def told(cell: Any) -> str:
+    """A cell's verdict as people read it: a number that is within an error that is too large for one is `TOO_FEW`."""
+    return TOO_FEW if cell.verdict == NOT_MEASURED and not pd.isna(cell.measured) else str(cell.verdict)
 
 
 def _numbers(cell: pd.Series) -> str:
-    form = {"accuracy_percent": "{:.2f} %", "kendall_tau": "{:.3f}", "rank": "{:.0f}", "p_value": "{:.2g}"}[
-        cell["quantity"]
-    ]
-    text = f"measured {form.format(cell['measured'])}, published {form.format(cell['published'])}"
+    text = f"measured {measured(cell)}, published {published(cell)}"
     return text if pd.isna(cell["in_standard_errors"]) else f"{text}, {cell['in_standard_errors']:+.1f} standard errors"
 
 
-def _not_measured(table: pd.DataFrame) -> list[str]:
+def _not_measured(table: pd.DataFrame) -> Iterator[Block]:
     """One line for each reason, that of most cells first."""
     absent = table[table["verdict"] == NOT_MEASURED]
     if absent.empty:
-        return []
-    lines = ["", "## Not measured, and what would fill it", ""]
+        return
+    yield "h2", "Not measured, and what would fill it"
     reasons = absent["reason"].value_counts(sort=True)
+    texts = []
     for reason in reasons.index:
         part = absent[absent["reason"] == reason]
-        where = [f"{PAPERS.get(paper, paper)} {item}" for (paper, item), _ in _items(part)]
-        lines.append(f"- {len(part)} cell{'s' * (len(part) > 1)} ({', '.join(where)}): {reason}")
-    return lines
+        where = [f"{PAPERS.get(paper, paper)} {item}" for (paper, item), _ in items_of(part)]
+        texts.append(f"{len(part)} cell{'s' * (len(part) > 1)} ({', '.join(where)}): {reason}")
+    yield "ul", texts
 
 
 def _tuples(table: pd.DataFrame) -> list[Any]:

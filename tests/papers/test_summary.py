@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import docutils.core
 import docutils.utils
+import pandas as pd
 import pytest
 
 from naswot_ext.papers.cells import cell, compared, frame, not_measured, read_cells, write_cells
+from naswot_ext.papers.pages import numbers_page, summary_page
 from naswot_ext.papers.summary import COLUMNS, landing, summary, totals
 
 
@@ -21,6 +26,15 @@ def made(item: str, offsets=(), absent=(), paper="icml2021"):
     return frame([*rows, *(not_measured(reason, **of, method="RS") for reason in absent)])
 
 
+OF_TABLE = {
+    "paper": "icml2021",
+    "item": "table2a",
+    "space": "nasbench201",
+    "method": "RS",
+    "dataset": "cifar10",
+    "split": "test",
+    "quantity": "accuracy_percent",
+}
 FILE = "NATS-tss-v1_0-3ffb9-simple.tar would fill it"
 CELLS = [
     made("table1", offsets=[0.5, -1.0], absent=[FILE], paper="arxiv2020"),
@@ -76,8 +90,8 @@ def test_cells_that_are_equal_or_not_as_printed_have_no_deviation_but_are_named(
     assert "- params, CIFAR-10: measured 700, published 667\n" in markdown
     assert counted["worst"].iloc[0] == "params, CIFAR-10"
     of = {"paper": "arxiv2020", "item": "figure5", "method": "NASWOT", "quantity": "p_value", "dataset": "cifar10"}
-    _, markdown = summary([frame([cell(measured=0.31, published=0.05, verdict="differs", reason="why", **of)])])
-    assert "measured 0.31, published 0.05 (why)" in markdown
+    _, markdown = summary([frame([cell(measured=0.31, verdict="differs", reason="why", **of)])])
+    assert "measured p = 0.31, published significant (p < 0.05) (why)" in markdown
 
 
 def test_the_summary_of_cells_read_from_files_is_the_same(tmp_path) -> None:
@@ -87,7 +101,74 @@ def test_the_summary_of_cells_read_from_files_is_the_same(tmp_path) -> None:
     assert summary(again)[1] == summary(CELLS)[1]
 
 
+def text_of(page: str) -> str:
+    """A page's words, as a reader sees them."""
+    body = re.sub(r"<(style|script|title)>.*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def test_the_summarys_page_says_what_its_markdown_says() -> None:
+    cells = [*CELLS, frame([not_measured("a <b> & c", **OF_TABLE)])]
+    _, markdown = summary(cells, "Scale: small.")
+    page = summary_page(cells, "Scale: small.")
+    said = re.sub(r"^(#+|-) |\*\*|\|( --- \|)*", "", markdown, flags=re.MULTILINE)
+    assert text_of(page) == "What was reproduced " + " ".join(said.split())
+    assert page.count("<table>") == 1
+
+
+def test_the_page_of_numbers_has_every_cell_with_its_verdict_and_why() -> None:
+    few = compared(measured=90.05, published=90.0, standard_error=0.1, n_samples=100, **OF_TABLE)
+    cells = [*CELLS, frame([{**few, "verdict": "not measured", "reason": "too few to tell: <3> runs"}])]
+    page = numbers_page(cells, "Every number")
+    rows = [re.findall(r"<td.*?>(.*?)</td>", row) for row in re.findall(r"<tr class.*?</tr>", page)]
+    assert [html.unescape(row[7]) for row in rows] == [
+        *("= reproduced", "≠ differs", "≠ differs", "= reproduced", *["– not measured"] * 3, "? too few to tell"),
+        *("= reproduced", "= reproduced", "– not measured"),
+    ]
+    assert rows[1][:3] == ["ICML 2021 table2a", "NAS-Bench-201", "CIFAR-10 test"]
+    assert rows[1][3:7] == ["M1, N = 10", "89.30 %", "90.00 %", "-7.0"]
+    assert rows[7][8] == "too few to tell: &lt;3&gt; runs"
+    assert "11 of 11 numbers" in text_of(page)
+
+
+def test_numbers_are_chosen_by_what_they_differ_in() -> None:
+    def choices(cells: list[pd.DataFrame]) -> dict[str, list[str]]:
+        found = re.findall(r'<select name="(\w+)".*?</select>', page := numbers_page(cells, "Numbers"))
+        return {
+            name: re.findall(r"<option>(.*?)<", page.split(f'name="{name}"')[1].split("</sel")[0]) for name in found
+        }
+
+    assert choices(CELLS) == {
+        "paper": ["ICML 2021", "arXiv 2020"],
+        "item": ["table2a", "table1"],
+        "method": ["M0", "M1", "M2", "M3", "RS"],
+        "verdict": ["reproduced", "differs", "not measured"],
+    }
+    assert choices([made("table1", offsets=[0.5])]) == {}
+
+
+def test_the_page_of_one_figures_numbers_does_not_repeat_its_name() -> None:
+    assert "<th>Item</th>" not in numbers_page([made("figure3", offsets=[0.5, 4.0])], "Figure 3")
+    assert "<th>Item</th>" in numbers_page(CELLS, "Numbers")
+
+
+def test_pages_ask_nothing_of_the_network() -> None:
+    for page in (summary_page(CELLS), numbers_page(CELLS, "Numbers")):
+        assert not re.search(r"\b(src|href|url|import)\b\s*[=(:]", page)
+        assert "//" not in page
+
+
+def test_spreads_of_runs_stand_beside_their_means() -> None:
+    made_so = compared(
+        measured=92.4, published=92.5, standard_error=1.0, measured_std=1.0, published_std=0.3, **OF_TABLE
+    )
+    page = text_of(numbers_page([frame([made_so])], "Numbers"))
+    assert "92.40 ± 1.00 %" in page
+    assert "92.50 ± 0.30 %" in page
+
+
 def test_no_cells_are_a_summary_too() -> None:
+    assert "0 of 0 numbers" in text_of(numbers_page([frame([])], "Numbers"))
     counted, markdown = summary([frame([])])
     assert len(counted) == 0
     assert markdown.startswith("**No table or figure was made yet.**")
@@ -111,6 +192,8 @@ def test_the_first_page_is_valid_and_fits_one_screen() -> None:
         "<li><p>tau = 0.58 (0.574 published)</p></li>",
         "<p>new_figure</p>",
         "table2a: Searches on NAS-Bench-201",
+        # Where the reader finds the rest.
+        """href="javascript:app.showCategory('All%20verdicts')">All verdicts</a>""",
     ):
         assert said in page
     # Snakemake reads captions as Jinja templates.

@@ -22,6 +22,8 @@ PAID_EPOCHS = {
 ITEM = {(item.paper, item.name): item for item in ITEMS}
 # Those with published numbers or claims to stand beside.
 WITH_CELLS = ["icml2021/figure3", "arxiv2020/figure5"]
+# The category of the report that holds them all; its first page links to it.
+VERDICTS = "All verdicts"
 OF_KIND = {
     kind: one_of([f"{item.paper}/{item.name}" for item in ITEMS if item.kind == kind])
     for kind in {item.kind for item in ITEMS}
@@ -428,11 +430,42 @@ def paper_of(wildcards):
     return PAPERS[item_of(wildcards).paper]
 
 
+def datasets_of(item):
+    """The data sets whose numbers a table or figure shows: a search by one data set is reported on all."""
+    if item.kind != "searches":
+        return [dataset for _, dataset in item.panels]
+    with open(PUBLISHED, newline="", encoding="utf-8") as file:
+        return [
+            row["dataset"]
+            for row in csv.DictReader(file)
+            if row["source"] == PAPER_SOURCES[item.paper] and row["table"] == item.name
+        ]
+
+
 def item_labels(wildcards, form):
     """What a table or figure is told from the others of its paper by, in the report."""
     item = item_of(wildcards)
-    labels = {"what": f"{item.name.replace('_', ' ').capitalize()}: {item.title}"}
+    shown = {
+        "space": [space for space, _ in item.panels],
+        "data set": datasets_of(item),
+        "score": item.proxies,
+    }
+    name = re.sub(r"_|(?<=[a-z])(?=\d)", " ", item.name).capitalize()
+    labels = {"what": f"{name}: {item.title}"}
+    for label, names in shown.items():
+        labels[label] = names[0] if len(set(names)) == 1 else "several"
     return labels if form == "figure" else {**labels, "format": form}
+
+
+def cells_in_report(name, form):
+    """Where the report has the numbers that stand beside those of a figure."""
+    named = SimpleNamespace(paper_item=name)
+    return {
+        "caption": "../report/paper_cells.rst",
+        "category": paper_of(named),
+        "subcategory": "Tables",
+        "labels": item_labels(named, form),
+    }
 
 
 wildcard_constraints:
@@ -977,7 +1010,10 @@ rule paper_library:
             labels=lambda w: item_labels(w, "figure"),
         ),
         csv="<results>/{paper_item}.csv",
-        cells="<results>/{paper_item}_cells.csv",
+        cells=report(
+            "<results>/{paper_item}_cells.csv",
+            **cells_in_report("arxiv2020/figure5", "CSV"),
+        ),
     log:
         "<results>/logs/{paper_item}.log",
     benchmark:
@@ -1057,7 +1093,10 @@ rule paper_tau_cells:
             CORRELATIONS, item_of(w), proxy=item_of(w).proxies
         ),
     output:
-        "<results>/{paper_item}_cells.csv",
+        report(
+            "<results>/{paper_item}_cells.csv",
+            **cells_in_report("icml2021/figure3", "CSV"),
+        ),
     log:
         "<results>/logs/{paper_item}_cells.log",
     benchmark:
@@ -1093,6 +1132,26 @@ rule paper_summary:
         csv="<results>/summary.csv",
         md="<results>/summary.md",
         rst="<results>/summary.rst",
+        html=report(
+            "<results>/summary.html",
+            caption="../report/paper_summary.rst",
+            category=VERDICTS,
+            labels={"page": "1. What was reproduced, what differs and why"},
+        ),
+        numbers=report(
+            "<results>/numbers.html",
+            caption="../report/paper_numbers.rst",
+            category=VERDICTS,
+            labels={"page": "2. Every number, by space, data set, method and verdict"},
+        ),
+        icml2021_figure3=report(
+            "<results>/icml2021/figure3_cells.html",
+            **cells_in_report("icml2021/figure3", "A page"),
+        ),
+        arxiv2020_figure5=report(
+            "<results>/arxiv2020/figure5_cells.html",
+            **cells_in_report("arxiv2020/figure5", "A page"),
+        ),
     log:
         "<results>/logs/summary.log",
     benchmark:
@@ -1104,6 +1163,7 @@ rule paper_summary:
         code=fingerprint(
             "naswot_ext.papers.cells",
             "naswot_ext.tables",
+            "naswot_ext.papers.pages",
             "naswot_ext.papers.story",
             "naswot_ext.papers.summary",
         ),
@@ -1132,5 +1192,9 @@ for item in ITEMS:
             item_files(item),
 
 
-TABLES = expand("<results>/summary.{form}", form=("csv", "md", "rst"))
+TABLES = [
+    *expand("<results>/summary.{form}", form=("csv", "md", "rst", "html")),
+    "<results>/numbers.html",
+    *expand("<results>/{name}_cells.html", name=WITH_CELLS),
+]
 FIGURES = [file for item in ITEMS for file in item_files(item)]
