@@ -1,8 +1,9 @@
 """What Snakemake would run for a config, and about how long: `naswot plan`.
 
 The jobs are those of a dry run, whose log records a small logger plugin (workflow/plugins) writes down one by one, so
-that no text is taken apart. Their lengths come from the `benchmark:` files of earlier runs: a straight line through the
-seconds of the nearest earlier jobs by their size (architectures of a shard, runs of a search), or else their median.
+that no text is taken apart. Their lengths come from the `benchmark:` files of earlier runs. Where seconds go by how
+much work a job is (`naswot_ext.plan_work`), those of the nearest earlier jobs are scaled to it: along a straight line
+where they were of several sizes, else in proportion, the job's start included. Of all other rules, the median is taken.
 Imports no Snakemake; it runs as a process of its own.
 """
 
@@ -28,17 +29,12 @@ import yaml
 from naswot_ext import config as configuration
 from naswot_ext import proxy_names
 from naswot_ext.errors import NaswotError
+from naswot_ext.plan_work import MEASURES, Done, Images, Planned, architectures, traits, units
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _PATTERN = re.compile(r"^(?:rule|checkpoint) (\w+):\n(?:^(?:[ \t].*)?\n)*?^ {4}benchmark:\n +\"<results>/(.+)\"", re.M)
 
-# What an earlier job must have in common with a planned one, the nearest first, and what the jobs are measured by.
-_NEAREST = {
-    "score": ("architecture", [("space", "dataset", "group"), ("space", "group"), ("group",)]),
-    "search": ("run", [("space", "dataset", "algorithm"), ("algorithm",), ("kind",)]),
-    "network_search": ("run", [("space", "dataset", "algorithm"), ("algorithm",), ("kind",)]),
-}
-# Of all other rules: the job's own earlier timing, or else those of the rule.
+# Of a rule whose jobs are not measured: the job's own earlier timing, or else those of the rule.
 _ITSELF = ("file",)
 _GATHER = "gather_scores"
 # Rules that do the same work, in one job or in many.
@@ -49,16 +45,17 @@ _SAME_WORK = {"search_runs": "search"}
 class Job:
     """A job, planned or done.
 
-    `units` is its size in what its rule is measured by, 1 where there is no such thing; `file` its benchmark file
-    within the results folder.
+    `units` is how much work it is (`plan_work.units`), None where nobody knows, 1 where its rule is not measured;
+    `traits` what it is told from others by besides its wildcards; `file` its benchmark file within the results folder.
     """
 
     rule: str
     wildcards: Mapping[str, str]
-    units: float = 1
+    units: float | None = 1
     threads: int = 1
     seconds: float | None = None
     file: str | None = None
+    traits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def work(self) -> str:
@@ -66,8 +63,9 @@ class Job:
         return _SAME_WORK.get(self.rule, self.rule)
 
     def key(self, names: Sequence[str]) -> tuple[str | None, ...]:
-        """What must be the same in another job, by the names of wildcards; `kind` is the algorithm without options."""
-        known = {**self.wildcards, "file": self.file, "kind": re.split(r"[-@]", self.wildcards.get("algorithm", ""))[0]}
+        """What must be the same in another job, by the names of wildcards and traits, and `method` (`Measure`)."""
+        method = re.split(r"[-@]", self.wildcards.get("algorithm", ""))[0]
+        known = {**self.wildcards, **self.traits, "file": self.file, "method": method}
         return tuple(known.get(name) for name in names)
 
 
@@ -77,18 +75,32 @@ class Line:
 
     jobs: int = 0
     unknown: int = 0
+    longer: int = 0  # jobs that may take longer than is counted: heavier networks, or nobody knows how many
     seconds: float = 0.0
     longest: float = 0.0
     timings: int = 0
-    based_on: set[str] = field(default_factory=set)
+    scaled: int = 0  # timings of another size than some job that they stand for
+    units: str = ""
+    based_on: set[tuple[str, ...]] = field(default_factory=set)
 
     def basis(self) -> str:
         """What the estimate is based on, and how many jobs have none."""
+        if not self.timings:
+            return "no earlier timing" if self.unknown else ""
+        basis = f"{self.timings:,} timing{'s' * (self.timings > 1)}"
+        if self.scaled:
+            some = "" if self.scaled == self.timings else f", {self.scaled:,}"
+            basis += f"{some} of {'another size' if self.timings == 1 else 'other sizes'} ({self.units})"
         # The jobs of a rule may be estimated from earlier jobs that are differently near.
-        basis = [f"{self.timings} timing(s), {' or '.join(sorted(self.based_on))}"] if self.timings else []
-        if self.unknown:
-            basis.append(f"{self.unknown} of {self.jobs} without an earlier timing" if basis else "no earlier timing")
-        return "; ".join(basis)
+        near = sorted(self.based_on, key=lambda names: (-len(names), names))
+        basis += f", {' or '.join(_in_words(names, bool(self.units)) for names in near)}"
+        if self.longer:
+            basis += f"; {self.longer:,} may take longer"
+        return basis + (f"; {self.unknown:,} of {self.jobs:,} without an earlier timing" if self.unknown else "")
+
+    def hours(self) -> str:
+        """The core hours, in words."""
+        return _at_least(self.longer, _hours(self.seconds)) if self.unknown < self.jobs else "unknown"
 
 
 @dataclass
@@ -105,16 +117,18 @@ class Plan:
             return
         rows = [("rule", "jobs", "core hours", "based on")]
         for rule, line in self.lines.items():
-            known = _hours(line.seconds) if line.unknown < line.jobs else "unknown"
-            rows.append((rule, f"{line.jobs:,}", known, line.basis()))
+            rows.append((rule, f"{line.jobs:,}", line.hours(), line.basis()))
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         for row in rows:
             yield f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
-        jobs, unknown = (sum(getattr(line, name) for line in self.lines.values()) for name in ("jobs", "unknown"))
+        jobs, unknown, longer = (
+            sum(getattr(line, name) for line in self.lines.values()) for name in ("jobs", "unknown", "longer")
+        )
         seconds = sum(line.seconds for line in self.lines.values())
         besides = f" without {unknown:,} of which nothing is known" if unknown else ""
         yield ""
-        yield f"{jobs:,} job(s), {_hours(seconds) if unknown < jobs else 'unknown'} core hours{besides}"
+        hours = _at_least(longer, _hours(seconds)) if unknown < jobs else "unknown"
+        yield f"{jobs:,} job(s), {hours} core hours{besides}"
         if cores and unknown < jobs:
             wall = max(seconds / cores, *(line.longest for line in self.lines.values()))
             yield f"On {cores} core(s): {_hours(wall)} hours or more"
@@ -151,12 +165,14 @@ def make_plan(
     patterns = benchmark_patterns(workflow / "rules")
     folders = dict.fromkeys(Path(folder).resolve() for folder in [config["results"], *timings])
     done = [job for folder in folders for job in read_timings(folder, patterns)]
+    told = Planned(config)
     jobs = [
-        Job(
+        _job(
             job["rule"],
             job["wildcards"],
-            _size(job["rule"], job["wildcards"], config),
-            job["threads"],
+            told.params(job["rule"], job["wildcards"]),
+            told.images(job["input"]),
+            threads=job["threads"],
             file=os.path.relpath(job["benchmark"], config["results"]),
         )
         for job in planned
@@ -165,20 +181,28 @@ def make_plan(
     listed = {job["wildcards"]["space"] for job in planned if job["checkpoint"] and "space" in job["wildcards"]}
     later = {space for space in listed if any(job.rule == _GATHER and job.wildcards["space"] == space for job in jobs)}
     scored = {job.wildcards["space"] for job in jobs if job.rule == "score"}
-    foreseen = list(_foreseen(later - scored, jobs, config))
+    foreseen = list(_foreseen(later - scored, jobs, told, config["scoring"]["shard_size"]))
     unforeseen = later - scored - {job.wildcards["space"] for job in foreseen}
     return Plan(estimate([*jobs, *foreseen], done), sorted(unforeseen))
 
 
-def _foreseen(spaces: set[str], planned: Sequence[Job], config: Mapping[str, Any]) -> Iterator[Job]:
+def _job(
+    rule: str, wildcards: Mapping[str, str], params: Mapping[str, Any], images: Images | None, **facts: Any
+) -> Job:
+    """A job of which is known what its rule is measured by."""
+    if rule not in MEASURES:
+        return Job(rule, wildcards, **facts)
+    return Job(rule, wildcards, units(rule, wildcards, params, images), traits=traits(rule, wildcards, params), **facts)
+
+
+def _foreseen(spaces: set[str], planned: Sequence[Job], told: Planned, size: int) -> Iterator[Job]:
     """The scoring jobs that Snakemake plans only when it has listed the architectures of a space, at most so many.
 
-    None for a space that does not know its own number of architectures.
+    None for a space that does not know its own number of architectures. `size` is that of a shard.
     """
     gathered = [job for job in planned if job.rule == _GATHER]
     proxies = [job.wildcards["proxy"] for job in gathered]
-    size = config["scoring"]["shard_size"]
-    counts = {space: count for space in spaces if (count := _architectures(space))}
+    counts = {space: count for space in spaces if (count := architectures(space))}
     groups = {
         (job.wildcards["space"], job.wildcards["dataset"], proxy_names.group(job.wildcards["proxy"], proxies)[0], seed)
         for job in gathered
@@ -186,47 +210,50 @@ def _foreseen(spaces: set[str], planned: Sequence[Job], config: Mapping[str, Any
         if job.wildcards["space"] in counts
     }
     for space, dataset, group, seed in sorted(groups):
-        for first in range(0, counts[space], size):
-            wildcards = {"space": space, "dataset": dataset, "group": group, "seed": seed}
-            yield Job("score", wildcards, min(size, counts[space] - first))
-
-
-def _architectures(space: str) -> int:
-    """How many architectures a space has; 0 where only its ground truth knows."""
-    from naswot_ext.spaces import SPACES
-
-    try:
-        return len(SPACES.get(space))
-    except (NaswotError, TypeError):
-        return 0
+        wildcards = {"space": space, "dataset": dataset, "group": group, "seed": seed}
+        for start in range(0, counts[space], size):
+            params = told.params("score", {**wildcards, "shard": str(start // size)})
+            params["shard"]["stop"] = min(start + size, counts[space])
+            yield _job("score", wildcards, params, told.images_of(dataset, group))
 
 
 def estimate(planned: Iterable[Job], done: Iterable[Job]) -> dict[str, Line]:
     """The lines of a plan: each planned job's seconds from the nearest of those that are done."""
     finished: dict[tuple[str, tuple[str, ...]], dict[tuple[str | None, ...], list[Job]]] = {}
     for job in done:
-        for names in _nearest(job.work)[1]:
+        for names in _nearest(job.work):
             finished.setdefault((_owner(job, names), names), defaultdict(list))[job.key(names)].append(job)
     lines: dict[str, Line] = defaultdict(Line)
     used: dict[str, dict[int, Job]] = defaultdict(dict)
+    scaled: dict[str, set[int]] = defaultdict(set)
     for job in planned:
-        line = lines[job.rule]
+        line, measure = lines[job.rule], MEASURES.get(job.work)
         line.jobs += 1
-        unit, nearest = _nearest(job.work)
-        for names in nearest:
+        line.units = measure.units if measure else ""
+        for names in _nearest(job.work):
             if alike := finished.get((_owner(job, names), names), {}).get(job.key(names)):
+                # Those of its own size are the nearest.
+                alike = [other for other in alike if other.units == job.units] or alike
                 seconds = _seconds(alike, job.units) * job.threads
                 line.seconds += seconds
                 line.longest = max(line.longest, seconds / job.threads)
-                of_others = f"per {unit} of the same {', '.join(names)}" if unit else "median of the rule"
-                line.based_on.add("the same job" if names == _ITSELF else of_others)
+                line.longer += job.units is None or (measure is not None and measure.may_be_heavier(names))
+                line.based_on.add(names)
                 used[job.rule] |= {id(other): other for other in alike}
+                scaled[job.rule] |= {id(other) for other in alike if other.units != job.units}
                 break
         else:
             line.unknown += 1
     for rule, others in used.items():
-        lines[rule].timings = len(others)
+        lines[rule].timings, lines[rule].scaled = len(others), len(scaled[rule])
     return dict(lines)
+
+
+def _in_words(names: tuple[str, ...], measured: bool) -> str:
+    """How near the jobs are that have these in common."""
+    if names == _ITSELF:
+        return "the same job"
+    return f"same {', '.join(names)}" if names else "any of the rule" if measured else "median of the rule"
 
 
 def _owner(job: Job, names: tuple[str, ...]) -> str:
@@ -250,9 +277,10 @@ def benchmark_patterns(rules: str | os.PathLike[str]) -> dict[str, re.Pattern[st
 def read_timings(folder: str | os.PathLike[str], patterns: Mapping[str, re.Pattern[str]]) -> Iterator[Job]:
     """The jobs of an earlier run, by the benchmark files in `folder`/timings; none where there are none.
 
-    One whose size cannot be told, because its result is gone, is left out.
+    One whose size cannot be told, because its record is gone, is left out.
     """
     folder = Path(folder)
+    records = Done(folder)
     for file in sorted(folder.glob("timings/**/*.tsv")):
         name = file.relative_to(folder).as_posix()
         seconds = _measured(file)
@@ -265,8 +293,14 @@ def read_timings(folder: str | os.PathLike[str], patterns: Mapping[str, re.Patte
             if not match or rule == ("search" if file.with_suffix("").is_dir() else "gather_runs"):
                 continue
             told = True
-            if units := _size_of_done(rule, match.groupdict(), folder):
-                yield Job(rule, match.groupdict(), units, seconds=seconds, file=name)
+            record = records.record(rule, name, match.groupdict()) if rule in MEASURES else None
+            # Searches that build networks have files of the same names as those that look up.
+            if record and record.get("rule") != rule:
+                continue
+            params, images = (records.params(record), records.images(record)) if record else ({}, None)
+            job = _job(rule, match.groupdict(), params, images, seconds=seconds, file=name)
+            if job.units is not None:
+                yield job
         if not told:
             yield Job("", {}, seconds=seconds, file=name)
 
@@ -281,53 +315,24 @@ def _measured(file: Path) -> float | None:
         return None
 
 
-def _nearest(work: str) -> tuple[str | None, list[tuple[str, ...]]]:
-    return _NEAREST.get(work, (None, [_ITSELF, ()]))
+def _nearest(work: str) -> Sequence[tuple[str, ...]]:
+    return MEASURES[work].nearest if work in MEASURES else [_ITSELF, ()]
 
 
-def _seconds(alike: Sequence[Job], units: float) -> float:
-    """The seconds of a job of a size, by others: a start and so much a unit where they have several sizes."""
-    sizes = [job.units for job in alike]
+def _seconds(alike: Sequence[Job], size: float | None) -> float:
+    """The seconds of a job of a size, by others: a start and so much a unit where they have several sizes.
+
+    Their median for a job whose size nobody knows.
+    """
+    sizes = [job.units or 1 for job in alike]
     seconds = [job.seconds or 0.0 for job in alike]
-    if units == 1 and set(sizes) == {1}:
+    if size is None:
         return statistics.median(seconds)
     if max(sizes) >= 2 * min(sizes):
         slope, start = statistics.linear_regression(sizes, seconds)
         if slope > 0 and start >= 0:
-            return start + slope * units
-    return units * statistics.median(s / size for s, size in zip(seconds, sizes, strict=True))
-
-
-def _size(rule: str, wildcards: Mapping[str, str], config: Mapping[str, Any]) -> float:
-    """The architectures of a planned shard, or the runs of a planned search."""
-    if rule == "score":
-        size = config["scoring"]["shard_size"]
-        wanted = config["spaces"][wildcards["space"]]["architectures"]
-        return size if wanted == "all" else max(1, min(size, wanted - int(wildcards["shard"]) * size))
-    if "first" in wildcards:
-        return int(wildcards["last"]) - int(wildcards["first"]) + 1
-    return config["searches"]["runs"] if rule == "search" else 1
-
-
-def _size_of_done(rule: str, wildcards: Mapping[str, str], results: Path) -> float:
-    """The same of a job that is done, by what it made; 0 where that is gone."""
-    if "first" in wildcards:
-        return int(wildcards["last"]) - int(wildcards["first"]) + 1
-    if rule == "score":
-        made = "scores/{space}/{dataset}/shards/{group}/seed-{seed}/shard-{shard}.parquet"
-    elif rule == "search":
-        made = "searches/{space}/{dataset}/{algorithm}.parquet"
-    else:
-        return 1
-    import pyarrow.parquet
-
-    try:
-        # Several proxies have a row each for the same architecture.
-        column = "arch_index" if rule == "score" else "run"
-        table = pyarrow.parquet.read_table(results / made.format(**wildcards), columns=[column])
-    except (OSError, ValueError):
-        return 0
-    return len(set(table[column].to_pylist()))
+            return start + slope * size
+    return size * statistics.median(s / each for s, each in zip(seconds, sizes, strict=True))
 
 
 def _nested(settings: Iterable[str]) -> dict[str, Any]:
@@ -374,7 +379,7 @@ def _dry_run(
     cores: int | None,
     targets: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """The jobs that Snakemake plans: rule, wildcards, benchmark (None where the rule has none), threads, checkpoint."""
+    """The jobs that Snakemake plans, as the logger plugin writes them; benchmark is None where the rule has none."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", *targets, "--snakefile", str(snakefile)]
     command += ["--cores", str(cores or "all"), "--logger", "plan", "--quiet", "host", "progress", "rules", "reason"]
     plugins = str(snakefile.parent / "workflow" / "plugins")
@@ -396,3 +401,7 @@ def _dry_run(
 def _hours(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:,.2f}" if hours >= 0.01 or not seconds else "< 0.01"
+
+
+def _at_least(longer: int, hours: str) -> str:
+    return f"at least {hours}" if longer else hours

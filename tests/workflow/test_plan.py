@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from naswot_ext import config as configuration
 from naswot_ext.cli import app
 from naswot_ext.errors import NaswotError
 from naswot_ext.plan import Job, Plan, benchmark_patterns, estimate, make_plan, read_timings
+from naswot_ext.plan_work import MEASURES, Images, Planned, traits, units
 from tests.conftest import REPOSITORY
 from tests.workflow.conftest import Project
+from tests.workflow.planning import changed, copy_of, without_work
+from tests.workflow.test_matrix import PAPERS
 
 RULES = REPOSITORY / "workflow" / "rules"
 SHARD = {"space": "nasbench201", "dataset": "noise", "group": "forward"}
 
 
-def shard(units: float, seconds: float | None = None, **other: str) -> Job:
-    return Job("score", SHARD | other, units, seconds=seconds)
+def shard(units: float | None, seconds: float | None = None, network: str = "", **other: str) -> Job:
+    wildcards = SHARD | other
+    return Job("score", wildcards, units, seconds=seconds, traits={"networks": wildcards["space"] + network})
 
 
 @pytest.fixture
@@ -56,7 +64,8 @@ def test_the_jobs_are_those_of_the_dry_run_with_hours_from_the_runs_own_timings(
     assert all(line.unknown == 0 for line in made.lines.values())
     report = list(made.report(cores=4))
     of_scores = next(line for line in report if line.startswith("score "))
-    assert re.fullmatch(r"score +5 +(< )?0\.\d\d  2 timing\(s\), per architecture of the same .*", of_scores)
+    basis = r"2 timings of other sizes \(architectures x images\), same networks, dataset, group"
+    assert re.fullmatch(rf"score +5 +(< )?0\.\d\d  {basis}", of_scores)
     assert re.fullmatch(r"\d+ job\(s\), (< )?0\.\d\d core hours", report[-2])
     assert report[-1].startswith("On 4 core(s): ")
 
@@ -76,6 +85,8 @@ def test_other_runs_are_estimated_from_where_their_results_are_named(planning: P
     made = plan(planning, timings=[tmp_path / "earlier"])
     assert made.lines["score"].timings == 2
     assert made.lines["search"].timings == 3
+    # As the config tells the size of a job, so does its record.
+    assert [rule for rule, line in made.lines.items() if line.scaled or line.longer or line.unknown] == []
 
 
 def test_scoring_whose_architectures_are_not_yet_listed_is_foreseen_where_the_space_knows_them(
@@ -129,12 +140,30 @@ def test_jobs_of_one_size_give_their_median_a_unit() -> None:
 
 
 def test_the_nearest_earlier_jobs_decide() -> None:
-    far, nearer, nearest = shard(1, 3.0, space="nats-sss"), shard(1, 2.0, dataset="cifar10"), shard(1, 1.0)
+    far, near = shard(1, 4.0, space="nats-sss"), shard(1, 3.0, network="wider")
+    nearer, nearest = shard(1, 2.0, dataset="cifar10"), shard(1, 1.0)
     asked = shard(1)
-    assert estimate([asked], [far, nearer, nearest])["score"].seconds == 1
-    assert estimate([asked], [far, nearer])["score"].seconds == 2
-    assert estimate([asked], [far])["score"].seconds == 3
-    assert estimate([asked], [shard(1, 4.0, group="snip")])["score"].unknown == 1
+    assert estimate([asked], [far, near, nearer, nearest])["score"].seconds == 1
+    assert estimate([asked], [far, near, nearer])["score"].seconds == 2
+    assert estimate([asked], [far, near])["score"].seconds == 3
+    assert estimate([asked], [far])["score"].seconds == 4
+    assert estimate([asked], [shard(1, 5.0, group="snip")])["score"].unknown == 1
+
+
+def test_earlier_jobs_of_the_same_size_come_before_those_of_others() -> None:
+    line = estimate([shard(10)], [shard(1, 5.0), shard(10, 7.0), shard(100, 300.0)])["score"]
+    assert (line.seconds, line.basis()) == (7, "1 timing, same networks, dataset, group")
+
+
+def test_what_may_take_longer_is_at_least() -> None:
+    done = [shard(10, 3600.0), shard(10, 3600.0, group="snip")]
+    of_other_networks, of_no_size = shard(20, space="nats-sss"), shard(None, group="snip")
+    lines = estimate([of_other_networks, of_no_size, shard(10)], done)
+    assert lines["score"].seconds == 7200 + 3600 + 3600
+    report = list(Plan(lines, []).report())
+    assert re.fullmatch(r"score +3  at least 4\.00  2 timings of other sizes .*; 2 may take longer", report[1])
+    assert report[-1] == "3 job(s), at least 4.00 core hours"
+    assert list(Plan(estimate([shard(20)], done), []).report())[-1] == "1 job(s), 2.00 core hours"
 
 
 def test_core_hours_count_the_threads_and_the_wall_time_the_longest_job() -> None:
@@ -172,8 +201,158 @@ def test_a_job_whose_file_does_not_tell_its_rule_is_estimated_by_itself(tmp_path
     assert (line.seconds, line.unknown, line.basis()) == (
         7.5,
         1,
-        "1 timing(s), the same job; 1 of 2 without an earlier timing",
+        "1 timing, the same job; 1 of 2 without an earlier timing",
     )
+
+
+def test_a_timing_without_a_record_is_left_out_where_the_seconds_go_by_the_work(tmp_path: Path) -> None:
+    file = tmp_path / "timings/trainings/nasbench201/cifar10/network-0.tsv"
+    record = tmp_path / "jobs/trainings/nasbench201/cifar10/network-0.parquet.json"
+    for each, text in ((file, "s\th:m:s\n30.0\t0:00:30\n"), (record, "cut of")):
+        each.parent.mkdir(parents=True, exist_ok=True)
+        each.write_text(text)
+    read = functools.partial(read_timings, tmp_path, benchmark_patterns(RULES))
+    assert list(read()) == []
+    options = {"epochs": 3, "held_out": 128}
+    made = {
+        "rule": "training",
+        "input": {"values": ["<results>/batches/cifar10/size-1128/seed-0.npz"]},
+        "params": {"values": [{}, options], "names": {"network": [0, None], "options": [1, None]}},
+    }
+    record.write_text(json.dumps(made))
+    (job,) = read()
+    assert (job.rule, job.units, job.seconds) == ("training", 3000, 30)
+
+
+@functools.cache
+def paper_config() -> dict[str, Any]:
+    """The papers' config at full scale, with a search of each kind that builds networks."""
+    config = yaml.safe_load((REPOSITORY / "config" / "paper.yaml").read_text())
+    for options in (*config["spaces"].values(), *config["datasets"].values()):
+        options |= options.pop("first_of", [{}])[0]  # none of these is a file
+    config["searches"]["algorithms"] |= {"funnel": {"n_samples": 1000}, "nasi": {}, "gdas": {}}
+    return configuration.resolve(config, REPOSITORY / "workflow" / "schemas" / "config.schema.yaml")
+
+
+def planned_job(config: dict[str, Any], rule: str, wildcards: dict[str, str], size: int) -> Job:
+    """A planned job with this many images among its inputs."""
+    told = Planned(config)
+    images = told.images([f"results/batches/{wildcards.get('dataset')}/size-{size}/seed-0.npz"])
+    params = told.params(rule, wildcards)
+    return Job(rule, wildcards, units(rule, wildcards, params, images), traits=traits(rule, wildcards, params))
+
+
+IN_201 = {"space": "nasbench201", "dataset": "cifar10"}
+ABLATION = ("ablation", {**IN_201, "proxy": "naswot", "kind": "gaussian"}, 128)
+ABLATION_2020 = ("ablation", {**IN_201, "proxy": "jacobian", "kind": "minibatch"}, 5120)
+BATCH_SIZES = ("ablation", {**IN_201, "proxy": "naswot", "kind": "batch_size"}, 256)
+LIBRARY = ("library", {"dataset": "cifar10", "network": "nin_cifar10"}, 256)
+SCORE = ("score", {**IN_201, "group": "jacobian", "seed": "0", "shard": "1"}, 256)
+CLAIM = ("claimed_score", {**IN_201, "proxy": "jacobian", "seed": "0"}, 256)
+CORRELATION = ("correlation", {"space": "nds-darts", "dataset": "cifar10", "proxy": "naswot"}, 128)
+
+
+def search_of(algorithm: str, size: int, last: int = 0) -> tuple[str, dict[str, str], int]:
+    return ("network_search", {**IN_201, "algorithm": algorithm, "first": "0", "last": str(last)}, size)
+
+
+@pytest.mark.parametrize(
+    ("job", "key", "value", "times"),
+    [
+        (("training", {**IN_201, "k": "0"}, 25128), "papers/training/epochs", 1000, 10),
+        (ABLATION, "papers/ablation/samples", 200, 10),
+        (ABLATION, "papers/ablation/networks", 5, 0.5),
+        (ABLATION, "batch_size", 1280, 10),
+        (ABLATION_2020, "papers/ablation_2020/samples", 200, 10),
+        (ABLATION_2020, "papers/ablation_2020/networks", 80, 10),
+        (ABLATION_2020, "batch_sizes/jacobian", 2560, 10),
+        (BATCH_SIZES, "papers/ablation/batch_sizes", [400, 4400], 10),
+        (LIBRARY, "papers/library/initialisations", 100, 10),
+        (("kernels", IN_201, 128), "papers/kernels/networks", 50, 10),
+        (("jacobian_correlations", IN_201, 256), "papers/histograms/networks", 50, 10),
+        (SCORE, "scoring/shard_size", 2500, 10),
+        (CORRELATION, "statistics/bootstrap", 10000, 10),
+        (CORRELATION, "spaces/nds-darts/architectures", 10000, 10),
+        (CORRELATION, "seeds", [0, 1, 2], 3),
+        (("search", {**IN_201, "algorithm": "naswot-10"}, 0), "searches/runs", 5000, 10),
+        (("search", {**IN_201, "algorithm": "area"}, 0), "searches/algorithms/area/runs", 500, 10),
+        (search_of("nasi", 4000), "searches/algorithms/nasi/steps", 1000, 10),
+        (search_of("nasi", 4000), "searches/algorithms/nasi/batch_size", 640, 10),
+        (search_of("gdas", 4000), "searches/algorithms/gdas/epochs", 2500, 10),
+        (search_of("funnel", 128), "searches/algorithms/funnel/n_samples", 10000, 10),
+        (search_of("funnel", 128), "searches/algorithms/funnel/n_samples", "all", 15.625),
+    ],
+)
+def test_a_job_of_ten_times_the_work_takes_ten_times_as_long(
+    job: tuple[str, dict[str, str], int], key: str, value: Any, times: float
+) -> None:
+    timed = planned_job(paper_config(), *job)
+    done = Job(timed.rule, timed.wildcards, timed.units, seconds=60, traits=timed.traits)
+    (line,) = estimate([planned_job(changed(paper_config(), key, value), *job)], [done]).values()
+    assert (line.seconds, line.scaled, line.longer) == (pytest.approx(60 * times), 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("job", "larger", "times"),
+    [
+        (("training", {**IN_201, "k": "0"}, 25128), ("training", {**IN_201, "k": "1"}, 250128), 10),
+        (("training", {**IN_201, "k": "0"}, 25128), ("training", {**IN_201, "k": "1"}, 12628), 0.5),
+        *((each, (*each[:2], 2560), 10) for each in (LIBRARY, CLAIM, SCORE)),
+        *(((rule, IN_201, 128), (rule, IN_201, 1280), 10) for rule in ("kernels", "jacobian_correlations")),
+        (search_of("naswot_live-10", 128), search_of("naswot_live-100", 128), 10),
+        (search_of("naswot_live-10", 128), search_of("naswot_live-10", 128, last=9), 10),
+        (search_of("naswot_live-10", 128), search_of("naswot_live-10", 1280), 10),
+        # The area of an image counts: 224 x 224 pixels for 32 x 32.
+        (SCORE, ("score", SCORE[1] | {"dataset": "imagenette2"}, 256), 49),
+    ],
+)
+def test_more_images_or_runs_take_as_much_longer(job: Any, larger: Any, times: float) -> None:
+    timed = planned_job(paper_config(), *job)
+    done = Job(timed.rule, timed.wildcards, timed.units, seconds=60, traits=timed.traits)
+    (line,) = estimate([planned_job(paper_config(), *larger)], [done]).values()
+    assert (line.seconds, line.longer) == (pytest.approx(60 * times), 0)
+
+
+def test_networks_of_the_library_that_were_never_timed_may_take_longer() -> None:
+    timed = planned_job(paper_config(), *LIBRARY)
+    done = Job(timed.rule, timed.wildcards, timed.units, seconds=60, traits=timed.traits)
+    other = planned_job(paper_config(), "library", LIBRARY[1] | {"network": "resnet1001_cifar10"}, 256)
+    line = estimate([timed, other], [done])["library"]
+    assert (line.seconds, line.hours()) == (120, "at least 0.03")
+    assert line.basis() == "1 timing, same networks or any of the rule; 1 may take longer"
+
+
+def test_a_search_of_other_options_tells_nothing() -> None:
+    timed = planned_job(paper_config(), *search_of("naswot_live-10", 128))
+    done = Job(timed.rule, timed.wildcards, timed.units, seconds=60, traits=timed.traits)
+    other = planned_job(paper_config(), *search_of("naswot_live@2020-jacobian-10", 128))
+    assert estimate([other], [done])["network_search"].unknown == 1
+
+
+def test_work_that_cannot_be_told_has_no_units() -> None:
+    assert units("score", SHARD, {"shard": {"start": 0, "stop": 4}}, None) is None
+    assert units("training", SHARD, {"options": {"epochs": 1}}, Images(8)) is None
+
+
+def test_the_config_tells_the_work_of_each_job_as_its_record_does(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = {rule: "search" if rule == "search_runs" else rule for rule in MEASURES if rule != "correlation"}
+    # The size of the images is in the records of the batches.
+    copied = without_work(copy_of(checkout, tmp_path / "checkout"), {"batch", *scripts.values()})
+    config = changed(PAPERS, "searches/algorithms/naswot_live", {"n_samples": [2], "runs": 1})
+    run = Project(tmp_path / "run", copied, config)
+    run.folder.mkdir()
+    (run.folder / "table.csv").write_text("")
+    run.run("results/report.html", "--scheduler", "greedy")
+    shutil.move(run.folder / "results", tmp_path / "earlier")
+    monkeypatch.chdir(run.folder)
+    monkeypatch.setenv("PYTHONPATH", str(copied))
+    made = make_plan(["config.yaml"], timings=[tmp_path / "earlier"], snakefile=copied / "Snakefile")
+    lines = {rule: line for rule, line in made.lines.items() if rule in scripts}
+    assert set(lines) == set(scripts) - {"search_runs"}
+    assert all(0 < line.timings <= line.jobs for line in lines.values())
+    assert [rule for rule, line in lines.items() if line.scaled or line.longer or line.unknown] == []
 
 
 def test_every_rule_that_has_a_benchmark_file_is_found_by_its_name() -> None:

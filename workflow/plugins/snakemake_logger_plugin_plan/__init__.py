@@ -13,7 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 
 class LogHandler(LogHandlerBase):
-    """Writes rule, wildcards, benchmark file and threads of each job."""
+    """Writes rule, wildcards, inputs, benchmark file and threads of each job."""
 
     def emit(self, record: LogRecord) -> None:
         """Write one record, where it is of a job."""
@@ -22,6 +22,7 @@ class LogHandler(LogHandlerBase):
         job = {
             "rule": record.rule_name,
             "wildcards": {name: str(value) for name, value in record.wildcards.items()},
+            "input": [str(file) for file in record.input],
             "benchmark": record.benchmark,
             "output": [str(file) for file in record.output],
             "reason": record.reason,
