@@ -25,9 +25,10 @@ _CHOICES = {
     "method": "Method or score",
     "verdict": "Verdict",
 }
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _CLASSES = {
     **dict.fromkeys(("Measured", "Published", "Standard errors"), "number"),
-    **{name: name.lower() for name in ("Item", "Verdict", "Why")},
+    **{name: name.lower() for name in ("Verdict", "Why")},
 }
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{heading}</title><style>
@@ -35,8 +36,8 @@ body {{ font: 13px sans-serif; margin: 1em 1.5em; color: #111; }} p, ul {{ max-w
 h1 {{ font-size: 1.4em; }} h2 {{ font-size: 1.2em; margin-top: 1.6em; }} h3 {{ font-size: 1em; }}
 table {{ border-collapse: collapse; }} th, td {{ border: 1px solid #ccc; padding: 0.25em 0.5em; vertical-align: top; }}
 th {{ background: #eee; text-align: left; position: sticky; top: 0; }}
-.item, .number, .verdict {{ white-space: nowrap; }} .number {{ text-align: right; }}
-.why {{ min-width: 15em; overflow-wrap: anywhere; }}
+td {{ font-size: 12px; }} .number, .verdict {{ white-space: nowrap; }} .number {{ text-align: right; }}
+.why {{ min-width: 13em; overflow-wrap: anywhere; }}
 .reproduced .verdict {{ background: #d6e9f5; }} .differs .verdict {{ background: #fbdcb8; }}
 label {{ display: inline-block; margin: 0 1em 0.5em 0; }} select {{ font: inherit; }}
 </style><h1>{heading}</h1>
@@ -105,7 +106,7 @@ def _choice(name: str, label: str, values: Sequence[str]) -> str:
 def _line(row: Any, by: dict[str, str], columns: Sequence[str]) -> str:
     """The row of a cell, its verdict as its class."""
     texts = {
-        "Item": f"{by['paper']} {row.item}",
+        "Item": f"{by['paper'].replace(' ', _NO_BREAK)} {row.item}",
         "Space": by["space"],
         "Accuracy": f"{by['dataset']} {row.split}".strip(),
         "Method": row.method + cell(row.n_samples, ", N = {:.0f}"),

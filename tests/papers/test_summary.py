@@ -125,7 +125,7 @@ def test_the_page_of_numbers_has_every_cell_with_its_verdict_and_why() -> None:
         *("= reproduced", "≠ differs", "≠ differs", "= reproduced", *["– not measured"] * 3, "? too few to tell"),
         *("= reproduced", "= reproduced", "– not measured"),
     ]
-    assert rows[1][:3] == ["ICML 2021 table2a", "NAS-Bench-201", "CIFAR-10 test"]
+    assert rows[1][:3] == ["ICML\N{NO-BREAK SPACE}2021 table2a", "NAS-Bench-201", "CIFAR-10 test"]
     assert rows[1][3:7] == ["M1, N = 10", "89.30 %", "90.00 %", "-7.0"]
     assert rows[7][8] == "too few to tell: &lt;3&gt; runs"
     assert "11 of 11 numbers" in text_of(page)
