@@ -139,18 +139,22 @@ def _at_most(section: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, A
 
 
 def _lacking(source: Mapping[str, Any], downloads: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, bool]]:
-    """(what is not there, whether it could be downloaded), one for each file that a source needs and has not."""
+    """(what is not there, whether it could be downloaded), one for each file that a source needs and has not.
+
+    Tables, figures and archives print these, so no text has an absolute path: one within the folder of downloads begins
+    with `downloads`, wherever that is, and of a file elsewhere the name is told.
+    """
     given = [str(source[key]) for key in ("path", "local") if key in source]
     for path in [*given, *([str(source["split"])] if "split" in source else [])]:
         if not Path(path).exists():
-            yield f"no {path}", False
+            yield f"no {Path(path).name if Path(path).is_absolute() else path}", False
     names = [] if given else [download_name(source)]
     if str(source.get("part", "")).endswith("-half") and "split" not in source:
         names.append("cifar10-split")
     for name in names:
         for file in downloads.get(name, {}).get("files", []):
             if not (folder / name / file["name"]).exists():
-                yield f"no {folder / name / file['name']} ({downloads[name]['title']})", True
+                yield f"no downloads/{name}/{file['name']} ({downloads[name]['title']})", True
                 break  # one line for a download of many files
 
 

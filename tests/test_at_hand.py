@@ -62,6 +62,15 @@ def test_offline_what_is_not_at_hand_is_left_out_with_the_files_that_would_fill_
     assert "mine.csv" in reason
 
 
+def test_a_reason_has_no_absolute_path(tmp_path: Path) -> None:
+    table = {"benchmark": {"source": "table", "path": str(tmp_path / "mine.csv")}}
+    given = {**config(first_of=[OFFICIAL, table]), "offline": True, "downloads": str(tmp_path / "downloads")}
+    reason = choose(given, SOURCES)["absent"]["spaces"]["nasbench201"]
+    assert "no downloads/nats-tss/" in reason
+    assert "no mine.csv" in reason
+    assert str(tmp_path) not in reason
+
+
 def test_offline_a_single_official_source_is_left_out_too() -> None:
     found = choose({**config(**OFFICIAL), "offline": True}, SOURCES)
     assert list(found["absent"]["spaces"]) == ["nasbench201"]

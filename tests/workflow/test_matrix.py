@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from naswot_ext.config import NETWORK_SEARCHES, resolve
+from naswot_ext.papers.items import ITEMS
 from tests.workflow.conftest import CONFIG, Project
 from tests.workflow.planning import Planners, changed, copy_of, without_work
 from tests.workflow.schema_keys import SCHEMA, keys
@@ -482,7 +483,10 @@ FIGURE_5 = {"paper_ablation icml2021/figure5"} | REPORT
 FIGURE_4 = {"paper_ablation arxiv2020/figure4"} | REPORT
 FIGURE_6 = {"paper_training icml2021/figure6"} | REPORT
 LIBRARY = {"paper_library arxiv2020/figure5", "paper_summary"} | REPORT
+OF_201 = {f"paper_{i.kind} {i.paper}/{i.name}" for i in ITEMS if "nasbench201" in dict(i.panels)}
+REMARKED = OF_201 | {"paper_tau_cells icml2021/figure3", "paper_summary"}
 OF_PAPERS: dict[str, Line] = {
+    "spaces.*.remark": ("spaces/nasbench201/remark", "a part", REMARKED | REPORT),
     "papers.ablation.networks": ("papers/ablation/networks", 3, ABLATED | FIGURE_5),
     # As many images as all samples take.
     "papers.ablation.samples": ("papers/ablation/samples", 3, {"batch cifar100/12/0"} | ABLATED | FIGURE_5),

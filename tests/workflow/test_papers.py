@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -102,7 +103,11 @@ def test_what_is_at_hand_is_measured_and_the_rest_says_which_file_would_fill_it(
     absent = table[(table["dataset"] == "imagenet16-120") & (table["method"] == "RS")]
     assert absent["reason"].str.contains("downloads/nats-tss/NATS-tss-v1_0-3ffb9-simple", regex=False).all()
     figure3 = cells(papers, "icml2021/figure3_cells").set_index(["space", "dataset"])
-    assert figure3.loc[("nasbench201", "cifar10"), "verdict"] != "not measured"
+    assert figure3.loc[("nasbench201", "cifar10"), "measured"] > 0
+    assert "not a random sample" in figure3.loc[("nasbench101", "cifar10"), "reason"]
+    few = table[(table["method"] == "Optimal") & (table["n_samples"] == 100)].set_index("dataset")["reason"]
+    assert (few["cifar10"] == "N = 100 needs twice as many scored architectures, and 40 are").all()
+    assert few["imagenet16-120"].str.contains("NATS-tss-v1_0-3ffb9-simple", regex=False).all()
     assert "downloads/nds/data.zip" in figure3.loc[("nds-pnas", "cifar10"), "reason"]
 
 
@@ -142,7 +147,7 @@ def test_nothing_is_left_to_do(papers: Project) -> None:
 
 
 def test_a_download_that_arrives_plans_just_what_it_fills(papers: Project) -> None:
-    config, before = papers.config, papers.to_do()
+    before = papers.to_do()
     official = papers.folder / "downloads" / "nds" / "data.zip"
     official.parent.mkdir(parents=True)
     official.touch()
@@ -151,12 +156,34 @@ def test_a_download_that_arrives_plans_just_what_it_fills(papers: Project) -> No
     finally:
         official.unlink()
     assert before == {}
-    assert papers.config == config
     assert "search" not in planned
     figures = set(planned["paper_scatter"]) | set(planned["paper_bars"])
     assert {Path(file).stem for file in figures} == {"figure3", "figure4", "figure10"}
     spaces = {Path(file).stem for file in planned["architectures"]} if "architectures" in planned else set()
     assert not spaces & {"nasbench201", "nasbench101", "nats-sss"}
+
+
+def test_the_command_line_comes_before_a_scale(papers: Project) -> None:
+    planned = papers.to_do("--config", "scale=tiny", "offline=false")
+    assert len(planned["fetch"]) > 2
+    assert "fetch" not in papers.to_do("--config", "scale=tiny")
+
+
+def test_a_ground_truth_of_test_accuracies_alone_ends_in_reasons(papers: Project, tmp_path: Path) -> None:
+    shutil.copytree(papers.folder, tmp_path / "project")
+    project = Project(tmp_path / "project", papers.checkout, copy.deepcopy(papers.config))
+    del project.config["spaces"]["nasbench201"]["first_of"]
+    project.config["spaces"]["nasbench201"]["benchmark"] = {"source": "analog-nasbench"}
+    project.run("icml2021_table2a", "arxiv2020_rank_claim")
+    table = cells(project, "icml2021/table2a")
+    optimal = table[(table["method"] == "Optimal") & (table["n_samples"] == 10)].set_index(["dataset", "split"])
+    assert optimal.loc[("cifar10", "valid"), "reason"].startswith(
+        "the ground truth of nasbench201 has no cifar10 valid"
+    )
+    assert optimal.loc[("cifar10", "test"), "measured"] > 90
+    claim = cells(project, "arxiv2020/rank_claim")
+    assert (claim["verdict"] == "not measured").all()
+    assert claim["reason"].str.contains("cifar10 valid accuracy").all()
 
 
 @needs_chromium

@@ -19,6 +19,7 @@ PAID_EPOCHS = {
     "nats-sss": (1, 12, 90),
     "nats-tss": (12, 200),
 }
+IMAGES_OF_PAPER = {"icml2021": 128, "arxiv2020": 256}
 ITEM = {(item.paper, item.name): item for item in ITEMS}
 # Those with published numbers or claims to stand beside.
 WITH_CELLS = ["icml2021/figure3", "arxiv2020/figure5"]
@@ -43,20 +44,25 @@ ABLATION_KINDS = {
 
 
 def official_file(space):
-    """Where the official ground truth of a space would be."""
+    """Where the official ground truth of a space would be, within the folder of downloads."""
     name = official(space)
-    return Path(config["downloads"], name, DOWNLOADS[name]["files"][0]["name"])
+    return Path("downloads", name, DOWNLOADS[name]["files"][0]["name"])
 
 
-def known_datasets(space):
-    """The data sets of a space's ground truth, where the config tells them."""
+def known_accuracies(space):
+    """(data set, split) of each accuracy of a space's ground truth, where the config tells them."""
     benchmark = config["spaces"][space]["benchmark"]
     if benchmark["source"] == "analog-nasbench":
-        return ["cifar10"]
-    return (
-        [a["dataset"] for a in benchmark.get("accuracy", [])]
-        if benchmark["source"] == "table"
-        else []
+        return [("cifar10", "test")]
+    accuracies = benchmark["accuracy"] if benchmark["source"] == "table" else []
+    return [(a["dataset"], s) for a in accuracies for s in ("valid", "test") if s in a]
+
+
+def lacks(space, dataset, split=None):
+    """Whether a space's ground truth is known to have no accuracy on a data set, of a split where one is given."""
+    known = known_accuracies(space)
+    return bool(known) and not any(
+        d == dataset and split in (None, s) for d, s in known
     )
 
 
@@ -71,9 +77,8 @@ def why_not(space, dataset):
             dataset, "the config does not name them"
         )
         return f"no images of {dataset}: {reason}"
-    known = known_datasets(space)
     # Imagenette stands in for ImageNet.
-    if known and dataset not in known and dataset != "imagenette2":
+    if dataset != "imagenette2" and lacks(space, dataset):
         return f"no accuracy of {space} on {dataset}: {official_file(space)} has it"
     return ""
 
@@ -131,8 +136,8 @@ def has_trainings(space, epochs):
     )
 
 
-def why_not_searched(label, space):
-    """Why a search cannot be made in a space here; empty where it can."""
+def why_not_searched(label, space, scored_on):
+    """Why a search cannot be made in a space here, on the scores of a data set; empty where it can."""
     search = SEARCHES[label]
     scored, n_samples = config["spaces"][space]["architectures"], search.get(
         "n_samples", 1
@@ -144,8 +149,14 @@ def why_not_searched(label, space):
         known = search["epochs"] in PAID_EPOCHS.get(official(space), ())
         return f"{reason}: {official_file(space)} has them" if known else reason
     wanted = search.get("dataset")
-    if wanted and wanted not in (known_datasets(space) or [wanted]):
+    if wanted and lacks(space, wanted):
         return f"the ground truth of {space} has no accuracy on {wanted}: {official_file(space)} has it"
+    if search["algorithm"] == "optimal" and search["by"] != "either":
+        # Where the option does not say which, the data set that was scored, else the first by name.
+        by, known = search["by"], sorted(d for d, _ in known_accuracies(space))
+        best_on = wanted or (known[0] if lacks(space, scored_on) else scored_on)
+        if lacks(space, best_on, by):
+            return f"the ground truth of {space} has no {best_on} {by} accuracy: {official_file(space)} has it"
     # From a pool of about N every run finds the same few: that says nothing of the space.
     if scored != "all" and 2 * n_samples > scored:
         return f"N = {n_samples} needs twice as many scored architectures, and {scored} are"
@@ -191,7 +202,7 @@ def table_searches(wildcards):
         SEARCH.format(space=space, dataset=dataset, algorithm=label)
         for space, dataset in there(item)
         for label in searches_of_table(item)
-        if not why_not_searched(label, space)
+        if not why_not_searched(label, space, dataset)
     ]
 
 
@@ -205,11 +216,11 @@ def missing_searches(item):
     if len(item.panels) == 1:  # what is searched on one data set is reported on all
         lacking = [[None, None, None, reason] for *_, reason in lacking]
     for label, (method, n_samples) in searches_of_table(item).items():
-        for space, _ in there(item)[:1]:
-            if why_not_searched(label, space):
-                lacking.append(
-                    [method, n_samples, None, why_not_searched(label, space)]
-                )
+        for space, dataset in there(item)[:1]:
+            if reason := why_not_searched(label, space, dataset):
+                # One that goes by the accuracy on a data set is missing there alone.
+                on = SEARCHES[label].get("dataset")
+                lacking.append([method, n_samples, on, reason])
     return lacking
 
 
@@ -222,16 +233,10 @@ def choose(space, wanted, **options):
     """How a measurement chooses its networks among those with ground truth: by the wanted (data set, split), or the like."""
     dataset, split = wanted
     benchmark = config["spaces"][space]["benchmark"]
-    if benchmark["source"] == "table":
-        known = [
-            (a["dataset"], s)
-            for a in benchmark["accuracy"]
-            for s in ("valid", "test")
-            if s in a
-        ]
-        if (dataset, split) not in known:
-            dataset, split = next((k for k in known if k[0] == dataset), known[0])
-    elif benchmark["source"] in ("nds", "analog-nasbench"):
+    known = known_accuracies(space)
+    if lacks(space, dataset, split):
+        dataset, split = next((k for k in known if k[0] == dataset), known[0])
+    elif benchmark["source"] == "nds":
         split = "test"
     return {"dataset": dataset, "split": split, "seed": 0, **options}
 
@@ -280,7 +285,7 @@ def too_few(dataset, wanted):
     known = at_hand.images_in(source)
     if known is None or known >= wanted:
         return ""
-    return f"{wanted} images are needed, and {source['path']} has {known}"
+    return f"{wanted} images are needed, and {Path(source['path']).name} has {known}"
 
 
 def ablations(item):
@@ -373,7 +378,7 @@ def live_searches(wildcards):
         if SEARCHES[label]["algorithm"] == "naswot_live"
         and SEARCHES[label]["proxy"] in item.proxies
         for space, dataset in there(item)
-        if not why_not_searched(label, space)
+        if not why_not_searched(label, space, dataset)
     ]
 
 
@@ -400,6 +405,11 @@ def run_facts():
     }
 
 
+def remark_of(space):
+    """What a reader must know of a space's ground truth; empty where there is nothing."""
+    return config["spaces"].get(space, {}).get("remark", "")
+
+
 def scale_note():
     """What a caption says of how much was made."""
     return "" if config["scale"] == "full" else f"scale {config['scale']}"
@@ -409,20 +419,50 @@ def note_of(wildcards):
     """What a table or figure says of how it was made, and in what unlike the paper."""
     item = item_of(wildcards)
     notes = [scale_note()]
-    if item.kind in ("searches", "scatter") and len(SEEDS) == 1:
-        notes.append("the scores of one initialisation")
-    elif item.kind == "searches":
-        notes.append(f"the scores of {len(SEEDS)} initialisations, whose error counts")
-    plain = not any(
-        "augment" in config["datasets"][name]
-        for _, name in there(item)
-        if name in DATASETS
-    )
-    if item.paper == "arxiv2020" and plain:
+    if item.kind == "searches":
         notes.append(
-            "one mini-batch for all networks, without flips and crops (the paper: a new one for each, with them)"
+            f"{config['searches']['runs']} runs, unless a remark says otherwise"
         )
+    if item.kind in ("searches", "scatter", "bars", "claim", "time"):
+        notes += [
+            scored_note(there(item)),
+            images_note(item),
+            (
+                "the scores of one initialisation"
+                if len(SEEDS) == 1
+                else f"the scores of {len(SEEDS)} initialisations"
+            ),
+        ]
+    if item.kind == "time":
+        notes.append(
+            f"live seconds on {'a GPU' if device_kind() == 'cuda' else 'the CPU'}"
+        )
+    if item.paper == "arxiv2020":
+        notes.append("one mini-batch for all networks (the paper: a new one for each)")
+        if not any("augment" in config["datasets"].get(d, {}) for _, d in item.panels):
+            notes.append("without flips and crops (the paper: with them)")
+    notes += [remark_of(space) for space in dict.fromkeys(s for s, _ in there(item))]
     return "; ".join(filter(None, notes))
+
+
+def scored_note(panels):
+    """How many architectures of each space were scored."""
+    counts = {}
+    for space in dict.fromkeys(space for space, _ in panels):
+        counts.setdefault(config["spaces"][space]["architectures"], []).append(space)
+    parts = [
+        f"{n} architectures" + (f" of {', '.join(names)}" if len(counts) > 1 else "")
+        for n, names in counts.items()
+    ]
+    return f"{' and '.join(parts)} scored" if parts else ""
+
+
+def images_note(item):
+    """How many images a network was scored on, and in the paper."""
+    sizes = sorted({image_size_of(proxy) for proxy in item.proxies})
+    of_paper = IMAGES_OF_PAPER[item.paper]
+    told = "" if sizes == [of_paper] else f" (the paper: {of_paper})"
+    return f"{' or '.join(map(str, sizes))} images a network{told}" if sizes else ""
 
 
 def paper_of(wildcards):
@@ -722,6 +762,7 @@ rule paper_searches:
         order=lambda w, input: " ".join(input.searches),  # Snakemake compares inputs as a set
         beside=lambda w, input: beside(input.searches),
         missing=lambda w: missing_searches(item_of(w)),
+        remark=lambda w: remark_of(item_of(w).panels[0][0]),
         heading=lambda w: item_of(w).title,
         official=lambda w: str(official_file(item_of(w).panels[0][0])),
         note=note_of,
@@ -1107,6 +1148,7 @@ rule paper_tau_cells:
     params:
         order=lambda w, input: " ".join(input.correlations),  # Snakemake compares inputs as a set
         missing=lambda w: missing_panels(item_of(w)),
+        remarks=lambda w: {space: remark_of(space) for space, _ in there(item_of(w))},
         confidence=config["statistics"]["confidence"],
         code=fingerprint(
             "naswot_ext.tables",
