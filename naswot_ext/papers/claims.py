@@ -122,7 +122,7 @@ def _by_score(
         spread_is = f"places {min(ranks):.0f} to {max(ranks):.0f}, {better} of them {RANK_BY_SCORE} or better"
     else:
         spread_is = "its spread is not known: score more seeds"
-    reason = f"{len(ranks)} ranks of {_named(smallest)}, each among {among} others; {spread_is}"
+    reason = f"{len(ranks)} rank{'s' * (len(ranks) > 1)} of {_named(smallest)}, each among {among} others; {spread_is}"
     within = min(ranks) - WITHIN * error <= RANK_BY_SCORE <= max(ranks) + WITHIN * error
     judged = {"verdict": REPRODUCED if within else DIFFERS}
     # An error so large that a rank of 667 could hardly be told from the first, nor the ranks from each other.
@@ -293,4 +293,4 @@ def _of_association(proxy: str) -> dict[str, Any]:
 def _initialisations(networks: pd.DataFrame) -> str:
     low, high = networks["initialisations"].min(), networks["initialisations"].max()
     count = f"{low}" if low == high else f"{low} to {high}"
-    return f"mean of {count} initialisations"
+    return "one initialisation each" if count == "1" else f"mean of {count} initialisations"

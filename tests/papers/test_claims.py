@@ -123,7 +123,7 @@ def test_no_better_network_among_a_few_is_not_certainty() -> None:
     assert cell.measured == 1
     assert cell.standard_error > 1_000
     assert cell.verdict == "not measured"
-    assert cell.reason.startswith("too few to tell: 2 of 10000 others; 1 ranks of the smallest above 90 %")
+    assert cell.reason.startswith("too few to tell: 2 of 10000 others; 1 rank of the smallest above 90 %")
 
 
 def test_a_few_networks_can_tell_a_rank_that_is_far_off() -> None:
@@ -234,7 +234,7 @@ def test_the_claim_holds_where_accuracy_rises_with_the_score_at_equal_parameters
     cell = claim_of(library(*sample(effect)))
     assert cell.verdict == verdict
     assert (cell.quantity, cell.item) == ("p_value", "figure5")
-    assert cell.reason.startswith(f"60 networks, mean of 1 initialisations; p = {cell.measured:.2g} given parameters")
+    assert cell.reason.startswith(f"60 networks, one initialisation each; p = {cell.measured:.2g} given parameters")
 
 
 @pytest.mark.parametrize(("effect", "verdict"), [(0.02, "reproduced"), (0.0, "not measured"), (-0.02, "differs")])
