@@ -5,11 +5,13 @@ The same content gives the same bytes. Whoever unpacks it trusts no name in it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -95,8 +97,6 @@ def unpack(archive: str | os.PathLike[str], folder: Path) -> Path:
     with _readable(archive), open(archive, "rb") as file:
         content = _Decompressed(file)
         _unpack_tar(content, archive, folder)
-        while content.read(_CHUNK):
-            pass  # to the end, where the checksum is
     if not (folder / TOP).is_dir():
         raise NaswotError(f"{archive} holds no files: it is none that `snakemake archive` wrote.")
     return folder / TOP
@@ -115,6 +115,9 @@ def _unpack_tar(file: _Decompressed, archive: str | os.PathLike[str], folder: Pa
             assert content is not None  # a regular file, as _checked says
             with open(target, "wb") as out:
                 shutil.copyfileobj(content, out, _CHUNK)
+    # Other programs may read on, and must find what is checked here. At the very end is the checksum.
+    if any(chunk.strip(b"\0") for chunk in file.rest(tar.offset)):
+        raise NaswotError(f"{archive} holds more behind the end of its tar. Do not trust it.")
 
 
 def _checked(member: tarfile.TarInfo, archive: str | os.PathLike[str]) -> str:
@@ -131,7 +134,16 @@ def _checked(member: tarfile.TarInfo, archive: str | os.PathLike[str]) -> str:
 def _readable(archive: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NaswotError(
+                f"{archive} does not fit into {tempfile.gettempdir()}. Set TMPDIR to a folder on a larger disk."
+            ) from error
+        raise NaswotError(
+            f"{archive} cannot be read or unpacked ({error.strerror}). Fetch or make it again."
+        ) from error
+    # Headers that are damaged make tarfile raise any of these.
+    except (zstandard.ZstdError, tarfile.TarError, EOFError, ValueError, LookupError, OverflowError) as error:
         raise NaswotError(
             f"{archive} is not a whole .tar.zst archive ({one_line(error)}). Fetch or make it again."
         ) from error
@@ -144,6 +156,7 @@ class _Decompressed(io.RawIOBase):
         self._file = file
         self._decompressor = zstandard.ZstdDecompressor().decompressobj()
         self._buffer = b""
+        self._last, self._position = b"", 0
 
     def read(self, size: int = -1) -> bytes:
         while (size < 0 or len(self._buffer) < size) and not self._decompressor.eof:
@@ -151,6 +164,15 @@ class _Decompressed(io.RawIOBase):
             if not chunk:
                 raise EOFError("it ends too early")
             self._buffer += self._decompressor.decompress(chunk)
+            if self._decompressor.eof and (self._decompressor.unused_data or self._file.read(1)):
+                raise EOFError("it goes on behind its end")
         size = len(self._buffer) if size < 0 else size
         read, self._buffer = self._buffer[:size], self._buffer[size:]
+        self._last, self._position = read or self._last, self._position + len(read)
         return read
+
+    def rest(self, start: int) -> Iterator[bytes]:
+        """All from `start`, a position in what was read last, to the end."""
+        yield self._last[len(self._last) - (self._position - start) :]
+        while chunk := self.read(_CHUNK):
+            yield chunk

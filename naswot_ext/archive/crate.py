@@ -10,19 +10,23 @@ from urllib.parse import quote, unquote
 
 from rocrate.rocrate import ROCrate
 
-from naswot_ext.archive.container import files_in, sha256
+from naswot_ext.archive.container import MANIFEST, files_in, sha256
 
 METADATA = "ro-crate-metadata.json"
 _VERSION = "1.1"
-# Whole folders are one entity each: their files are described by the commit.
-_AS_A_WHOLE = ("code/source",)
-_TYPES = {".parquet": "application/vnd.apache.parquet", ".md": "text/markdown", ".tsv": "text/tab-separated-values"}
+# What describes files cannot describe itself: the manifest has the digest of the metadata.
+_DESCRIBING = (METADATA, MANIFEST)
+_CODE = "code/source"
+_WORKFLOW = f"{_CODE}/Snakefile"
+# Python's own, without what a machine adds to them.
+_TYPES = mimetypes.MimeTypes().types_map[True]
+_TYPES |= {".parquet": "application/vnd.apache.parquet", ".md": "text/markdown", ".tsv": "text/tab-separated-values"}
 _TYPES |= {".yaml": "application/yaml", ".npz": "application/zip", ".log": "text/plain", ".tex": "application/x-tex"}
 _TYPES |= {".diff": "text/x-diff", ".dot": "text/vnd.graphviz", ".lock": "text/plain"}
 
 
 def write_crate(folder: Path, facts: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> None:
-    """Describe all files of a folder in its `ro-crate-metadata.json`.
+    """Describe all files of a folder, with size and SHA-256, in its `ro-crate-metadata.json`.
 
     Args:
         folder: what will be the archive.
@@ -39,16 +43,14 @@ def write_crate(folder: Path, facts: Mapping[str, Any], records: Iterable[Mappin
     crate.datePublished = facts["date"]
     crate.license = "MIT"
     code = {"version": facts["version"], **({"identifier": facts["commit"]} if facts["commit"] else {})}
-    files = [name for name in files_in(folder) if name != METADATA]
-    for whole in _AS_A_WHOLE:
-        crate.add_dataset(folder / whole, whole, properties={"name": "the code, as it was", **code})
-    if "code/source/Snakefile" in files:
-        properties = {"name": "the workflow", **code}
-        workflow = folder / "code/source/Snakefile"
-        crate.add_workflow(workflow, "code/source/Snakefile", main=True, lang="snakemake", properties=properties)
-    for name in files:
-        if not name.startswith(tuple(f"{whole}/" for whole in _AS_A_WHOLE)):
-            crate.add_file(folder / name, name, properties=_facts_of(folder / name))
+    crate.add_dataset(folder / _CODE, _CODE, properties={"name": "the code, as it was", **code})
+    for name in files_in(folder):
+        facts = _facts_of(folder / name)
+        if name == _WORKFLOW:
+            properties = {"name": "the workflow", **code, **facts}
+            crate.add_workflow(folder / name, name, main=True, lang="snakemake", properties=properties)
+        elif name not in _DESCRIBING:
+            crate.add_file(folder / name, name, properties=facts)
     for record in sorted(records, key=lambda record: str(record["output"]["values"][0])):
         _add_action(crate, record)
     crate.metadata.write(folder)
@@ -56,18 +58,24 @@ def write_crate(folder: Path, facts: Mapping[str, Any], records: Iterable[Mappin
 
 def check_crate(folder: Path) -> list[str]:
     """What the description of a folder lacks, a sentence each; raises ValueError for one that is no RO-Crate."""
-    crate = ROCrate(folder)
-    described = {unquote(entity.id) for entity in crate.data_entities}
+    described = {unquote(entity.id): entity for entity in ROCrate(folder).data_entities}
     problems = [f"{name} is described but not there" for name in sorted(described) if not (folder / name).exists()]
     for name in files_in(folder):
-        if name not in described and name.startswith("results/"):
+        if name in _DESCRIBING:
+            continue
+        if name not in described:
             problems.append(f"{name} is not described")
+        elif any(described[name].get(fact) != value for fact, value in _digest_of(folder / name).items()):
+            problems.append(f"{name} has another size or SHA-256 than described")
     return problems
 
 
-def _facts_of(path: Path) -> dict[str, Any]:
-    kind = _TYPES.get(path.suffix) or mimetypes.types_map.get(path.suffix) or "application/octet-stream"
-    return {"encodingFormat": kind, "contentSize": str(path.stat().st_size), "sha256": sha256(path)}
+def _facts_of(path: Path) -> dict[str, str]:
+    return {"encodingFormat": _TYPES.get(path.suffix, "application/octet-stream"), **_digest_of(path)}
+
+
+def _digest_of(path: Path) -> dict[str, str]:
+    return {"contentSize": str(path.stat().st_size), "sha256": sha256(path)}
 
 
 def _add_action(crate: Any, record: Mapping[str, Any]) -> None:

@@ -13,10 +13,12 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from naswot_ext.errors import NaswotError
+from naswot_ext.config import NETWORK_SEARCHES
+from naswot_ext.errors import NaswotError, shown
 from naswot_ext.files import atomic_path
 
 FOLDER = "jobs"
@@ -55,28 +57,30 @@ DERIVED = frozenset(
         "test_table",
     }
 )
-# Which measure, train, or read what the archive does not hold: their outputs are what the others start from.
-MEASUREMENTS = frozenset(
-    {
-        "ablation",
-        "architectures",
-        "batch",
-        "claimed_score",
-        "fetch",
-        "ground_truth",
-        "jacobian_correlations",
-        "kernels",
-        "library",
-        "network_search",
-        "score",
-        "training",
-    }
-)
+# Which measure, train, or read what the archive does not hold, with the files of the results that each writes: the
+# others start from these. No other file counts as measured, because it would then not be made again.
+_MEASURED = {
+    "ablation": ("ablations/*/*/*/*.parquet",),
+    "architectures": ("architectures/*.parquet",),
+    "batch": ("batches/*/size-*/seed-*.npz",),
+    "claimed_score": ("claims/*/*/*/seed-*.parquet",),
+    "fetch": (),
+    "ground_truth": ("benchmarks/*.parquet",),
+    "jacobian_correlations": ("jacobian_correlations/*/*.parquet",),
+    "kernels": ("kernels/*/*.parquet",),
+    "library": ("library/*/*.parquet",),
+    "network_search": tuple(f"searches/*/*/{name}*/runs-*.parquet" for name in NETWORK_SEARCHES),
+    "score": ("scores/*/*/shards/*/seed-*/shard-*.parquet",),
+    "training": ("trainings/*/*/network-*.parquet",),
+}
+MEASUREMENTS = frozenset(_MEASURED)
+# Which write what the archive is read by. Nothing depends on their outputs.
+_REPORTED = {"archive": ("archive/naswot.tar.zst",), "report": ("report.html", "resolved_config.yaml")}
+REPORTS = frozenset(_REPORTED)
 # By which libraries choose their kernels, and so the order in which sums are rounded. Virtual machines' CPUs have
 # others under the same name.
 _INSTRUCTIONS = ("amx_bf16", "amx_tile", "avx", "avx2", "avx512_bf16", "avx512_vnni", "avx512f", "avx_vnni", "fma")
-# Which write what the archive is read by. Nothing depends on their outputs.
-REPORTS = frozenset({"archive", "report"})
+_PLACES = ("<results>", "<code>", "<downloads>")
 
 
 def kind_of(script: str) -> str:
@@ -85,6 +89,15 @@ def kind_of(script: str) -> str:
         if script in scripts:
             return kind
     raise NaswotError(f"No list of {__name__} names the script {script}. Add it to the one that it belongs to.")
+
+
+def may_write(script: str, name: str) -> bool:
+    """Whether a script that is not made again writes the file `name` of the results."""
+    parts = name.split("/")
+    return any(
+        len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+        for wanted in (pattern.split("/") for pattern in (_MEASURED | _REPORTED)[script])
+    )
 
 
 class Files(list[Any]):
@@ -175,6 +188,48 @@ def write_record(job: Any, script: str) -> None:
 def path_of_record(output: str) -> str:
     """Where in the results the record of the job is whose first output is `output`, a path in the results."""
     return f"{FOLDER}/{output}.json"
+
+
+def check_record(facts: Any) -> None:
+    """Raise NaswotError for what is no record of a job: of another shape, or with a path that leaves its place."""
+    kinds: dict[str, type] = {"script": str, "rule": str, "input": dict, "output": dict}
+    if not isinstance(facts, dict):
+        raise NaswotError(f"it is {shown(facts)}")
+    # What was measured before jobs were recorded says no more.
+    if facts.get("script") in list(DERIVED):
+        kinds |= {"wildcards": dict, "params": dict, "threads": int}
+    for key, kind in kinds.items():
+        if not isinstance(facts.get(key), kind):
+            raise NaswotError(f"its {key} is {shown(facts.get(key))}")
+    for key in {"input", "output", "params"} & kinds.keys():
+        values, names = facts[key].get("values"), facts[key].get("names")
+        if not isinstance(values, list) or not isinstance(names, dict) or not all(map(_is_position, names.values())):
+            raise NaswotError(f"its {key} is {shown(facts[key])}")
+    for path in facts["input"]["values"] + facts["output"]["values"]:
+        if not isinstance(path, str):
+            raise NaswotError(f"it names the file {shown(path)}")
+        split_place(path)
+    for path in facts["output"]["values"] or ["no file"]:
+        if not path.startswith("<results>/"):
+            raise NaswotError(f"it made {shown(path)}, which is not in the results")
+
+
+def _is_position(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and type(value[0]) is int and type(value[1]) in (int, type(None))
+
+
+def split_place(path: str) -> tuple[str, str] | None:
+    """The place of a record's path, and the path in it; None for a file of the user's own, which is in none.
+
+    Raises NaswotError where the path leads out of its place.
+    """
+    place, _, inside = path.partition("/")
+    if place not in _PLACES:
+        return None
+    # As `Places.shorten` writes it, so that no file has two names.
+    if "\0" in inside or {"", ".", ".."} & set(inside.split("/")):
+        raise NaswotError(f"A job record names {shown(path)}, which is in no folder of the archive. Do not trust it.")
+    return place, inside
 
 
 def _named(values: Any, change: Any) -> dict[str, Any]:

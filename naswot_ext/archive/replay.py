@@ -11,7 +11,7 @@ import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import naswot_ext
 from naswot_ext.archive import jobs
 from naswot_ext.errors import NaswotError, one_line, shown
+from naswot_ext.provenance import read_provenance
 
 SCRIPTS = Path(naswot_ext.__file__).parents[1] / "workflow" / "scripts"
 # What people look at is drawn from data that are compared.
@@ -46,17 +47,21 @@ def replay(archive: Path, record: Mapping[str, Any]) -> list[str]:
     outputs = record["output"]["values"]
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="naswot-job-") as temporary:
-        folder = Path(temporary)
+        folder = Path(temporary).resolve()
         for path in record["input"]["values"]:
-            there = _located(archive, path, _IN_ARCHIVE)
-            if not there.exists():
-                return [f"{_shown(outputs[0])} cannot be made again: {_shown(path)} is not in the archive"]
+            problem = _unusable(archive, path)
+            if problem:
+                return [f"{_shown(outputs[0])} cannot be made again: {problem}"]
             here = _located(folder, path, _IN_JOB)
             here.parent.mkdir(parents=True, exist_ok=True)
             if not here.exists():
-                here.symlink_to(there)
+                here.symlink_to(_located(archive, path, _IN_ARCHIVE))
         for path in outputs:
-            _located(folder, path, _IN_JOB).parent.mkdir(parents=True, exist_ok=True)
+            there = _located(folder, path, _IN_JOB)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            # Through a link, the script would write over what it is compared with.
+            if there.exists() or not there.resolve().is_relative_to(folder):
+                return [f"{_shown(path)} cannot be made again: its job record names it as an input, too"]
         os.chdir(folder)
         try:
             problem = _run(script, record, folder)
@@ -64,11 +69,30 @@ def replay(archive: Path, record: Mapping[str, Any]) -> list[str]:
             os.chdir(before)
         if problem:
             return [f"{_shown(outputs[0])} cannot be made again: {problem}"]
-        return [
+        differences = [
             f"{_shown(path)} made again differs: {difference}"
             for path in compared(record)
             for difference in _differences(_located(archive, path, _IN_ARCHIVE), _located(folder, path, _IN_JOB))
         ]
+        if record["script"] == "gather_scores" and not differences:
+            # What scores were made with decides how they are scored again.
+            made_with = [read_provenance(_located(archive, outputs[0], _IN_ARCHIVE))]
+            made_with.append(read_provenance(_located(folder, outputs[0], _IN_JOB)))
+            if made_with[0] != made_with[1]:
+                differences.append(f"{_shown(outputs[0])} says that it was made otherwise than its shards")
+        return differences
+
+
+def _unusable(archive: Path, path: str) -> str | None:
+    """Why an input cannot be given to a script, or None."""
+    if jobs.split_place(path) is None or not os.path.isfile(there := _located(archive, path, _IN_ARCHIVE)):
+        return f"{_shown(path)} is no file of the archive"
+    if path.startswith("<code>/"):
+        # The scripts are those of the checkout, and so is what is part of the code.
+        ours = _located(SCRIPTS.parents[1], path, {"<code>": "."})
+        if not os.path.isfile(ours) or ours.read_bytes() != there.read_bytes():
+            return f"{_shown(path)} is another than in the checkout that verifies. Use that of the archive"
+    return None
 
 
 def _run(script: Path, record: Mapping[str, Any], folder: Path) -> str | None:
@@ -108,13 +132,10 @@ def _only_places(locate: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def _located(folder: Path, path: str, places: Mapping[str, str]) -> Path:
-    place, _, inside = path.partition("/")
-    if place not in places:
-        # A file of the user's own, which no job that is made again reads.
-        return folder / "elsewhere" / PurePosixPath(path).name
-    if ".." in PurePosixPath(inside).parts:
+    split = jobs.split_place(path)
+    if split is None:
         raise NaswotError(f"A job record names {shown(path)}, which is in no folder of the archive. Do not trust it.")
-    return folder / places[place] / inside
+    return folder / places[split[0]] / split[1]
 
 
 def _shown(path: str) -> str:
@@ -122,14 +143,10 @@ def _shown(path: str) -> str:
 
 
 def _differences(archived: Path, made: Path) -> list[str]:
-    if not archived.exists():
+    if not archived.is_file():
         return ["it is not in the archive"]
-    if not made.exists():
+    if not made.is_file():
         return ["its job does not make it any more"]
-    if archived.is_dir():
-        names = sorted({path.relative_to(f).as_posix() for f in (archived, made) for path in f.rglob("*.*")})
-        kept = [name for name in names if not name.endswith(_PICTURES)]
-        return [f"{name}: {each}" for name in kept for each in _differences(archived / name, made / name)]
     if archived.suffix == ".parquet":
         difference = _difference_of_tables(archived, made)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Task:
         batch: the file of the images that were scored.
         listing: the file that numbers the architectures, where there is one.
         tolerance: how far a score may be from the archived one, relative to the larger of the two.
+        why: which of the tolerances that is.
     """
 
     table: Path
@@ -51,6 +52,7 @@ class Task:
     batch: Path
     listing: Path | None
     tolerance: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -71,54 +73,78 @@ class Outcome:
 def score_tables(results: Path) -> dict[str, list[Path]]:
     """The tables of one registered proxy's scores, by the folder of their space and data set.
 
-    Those of several proxies are shards of these; aggregates are ranks, made from these.
+    Those of several proxies are shards of these; aggregates are ranks, made from these; a proxy of the user's own is
+    code that is not this project's.
     """
     found: dict[str, list[Path]] = {}
-    for path in sorted(results.rglob("*.parquet")):
-        facts, columns = read_provenance(path), pq.read_schema(path).names
-        # A proxy of the user's own is code that is not this project's.
-        registered = isinstance(facts.get("proxy"), str) and facts["proxy"] in REGISTERED.names()
-        if registered and facts.keys() >= _FACTS and set(columns) >= _COLUMNS:
-            found.setdefault(path.parents[1].relative_to(results).as_posix(), []).append(path)
+    for kind in ("claims", "scores"):
+        for path in sorted((results / kind).glob("*/*/*/seed-*.parquet")):
+            if path.parent.name in REGISTERED.names() and pq.read_metadata(path).num_rows:
+                found.setdefault(path.parents[1].relative_to(results).as_posix(), []).append(path)
     return found
 
 
-def draw(tables: Iterable[Path], count: int, random: np.random.Generator) -> dict[Path, tuple[int, ...]]:
-    """`count` architectures (all where there are fewer) among all rows of these tables: {table: numbers of rows}."""
-    rows = [(path, row) for path in tables for row in range(len(read_table(path)))]
-    chosen = random.permutation(len(rows))[:count]
-    drawn: dict[Path, list[int]] = {}
-    for i in sorted(chosen):
-        drawn.setdefault(rows[i][0], []).append(rows[i][1])
-    return {path: tuple(numbers) for path, numbers in drawn.items()}
+def draw(tables: Sequence[Path], count: int, random: np.random.Generator) -> dict[Path, tuple[int, ...]]:
+    """`count` rows of these tables, but at least one of each where `count` is not 0: {table: numbers of rows}."""
+    if not count:
+        return {}
+    rows = {path: random.permutation(pq.read_metadata(path).num_rows) for path in tables}
+    others = [(path, row) for path, numbers in rows.items() for row in numbers[1:]]
+    drawn = {path: [numbers[0]] for path, numbers in rows.items()}
+    for i in random.permutation(len(others))[: max(0, count - len(tables))]:
+        drawn[others[i][0]].append(others[i][1])
+    return {path: tuple(sorted(int(number) for number in numbers)) for path, numbers in drawn.items()}
 
 
 def plan(archive: Path, count: int, random: np.random.Generator) -> dict[str, list[Task | str]]:
-    """What is scored again, by the folder of space and data set; a sentence stands for a table without its images."""
+    """What is scored again, by the folder of space and data set; a sentence stands for a table that cannot be."""
     batches = {sha256(path): path for path in sorted((archive / "results/batches").rglob("*.npz"))}
     plans: dict[str, list[Task | str]] = {}
     for place, tables in score_tables(archive / "results").items():
-        for path, rows in draw(tables, count, random).items():
+        rows = draw(tables, count, random)
+        for path in tables:
             facts = read_provenance(path)
-            listing = archive / f"results/architectures/{facts['space']}.parquet"
-            batch = batches.get(facts["batch"])
-            name = path.relative_to(archive)
-            plans.setdefault(place, []).append(
-                Task(path, rows, batch, listing if listing.is_file() else None, tolerance(facts, archive))
-                if batch
-                else f"{name} cannot be scored again: the images that it was scored on are not in the archive"
-            )
+            problem = _unknown(path, facts)
+            batch = batches.get(facts.get("batch", ""))
+            if not problem and not batch:
+                problem = "the images that it was scored on are not in the archive"
+            if problem or not batch:
+                plans.setdefault(place, []).append(f"{path.relative_to(archive)} cannot be scored again: {problem}")
+            elif path in rows:
+                listing = archive / f"results/architectures/{facts['space']}.parquet"
+                allowed = tolerance(facts, archive)
+                task = Task(path, rows[path], batch, listing if listing.is_file() else None, *allowed)
+                plans.setdefault(place, []).append(task)
     return plans
 
 
-def tolerance(facts: Mapping[str, Any], archive: Path) -> float:
-    """How far scores may differ that were made with these facts of a table, and on the archive's machines."""
+def _unknown(path: Path, facts: Mapping[str, Any]) -> str | None:
+    """What a table does not say of how it was scored, or says otherwise than its name, or None."""
+    missing = sorted(_FACTS - facts.keys()) or sorted(_COLUMNS - set(pq.read_schema(path).names))
+    if missing:
+        return f"it does not say its {', '.join(missing)}"
+    named = (path.parents[2].name, path.parent.name, path.stem)
+    if named != (facts["space"], facts["proxy"], f"seed-{facts['seed']}"):
+        return "it says that it is of another space, proxy or seed than its name"
+    return None
+
+
+def tolerance(facts: Mapping[str, Any], archive: Path) -> tuple[float, str]:
+    """How far scores may differ that were made with these facts of a table and on the archive's machines, and why."""
     machines = json.loads((archive / "environment/machines.json").read_text())["made_on"]
     here = {key: machine()[key] for key in ("cpu", "instructions")}
-    same = facts["device"] == "cpu" and machines and all({**made, **here} == made for made in machines)
-    if same and facts["torch"] == software()["torch"]:
-        return EXACT
-    return _ROUNDED if facts["precision"] != "float32" else _ILL_CONDITIONED.get(facts["proxy"], ELSEWHERE)
+    others = sum({**made, **here} != made for made in machines)
+    if facts["device"] != "cpu":
+        why = f"made on {facts['device']}"
+    elif others or not machines:
+        why = f"{others} of {len(machines)} machines that made the archive are unlike this one"
+    elif facts["torch"] != software()["torch"]:
+        why = f"made with torch {facts['torch']}, which is not the one here"
+    else:
+        return EXACT, "as on this kind of machine"
+    if facts["precision"] != "float32":
+        return _ROUNDED, f"{why}, in {facts['precision']}"
+    return _ILL_CONDITIONED.get(facts["proxy"], ELSEWHERE), why
 
 
 def score_again(task: Task) -> Outcome:

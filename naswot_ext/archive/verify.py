@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,14 +17,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from naswot_ext.archive import jobs, replay, rescore, source
-from naswot_ext.archive.container import MANIFEST, check_manifest, files_in, unpack
+from naswot_ext.archive.container import MANIFEST, check_manifest, files_in, sha256, unpack
 from naswot_ext.archive.crate import METADATA, check_crate
 from naswot_ext.archive.pack import read_records
 from naswot_ext.errors import NaswotError, one_line
 
 _T = TypeVar("_T")
 # What Snakemake and the scripts write beside results.
-_BESIDE = ("results/logs/", "results/timings/", f"results/{jobs.FOLDER}/")
+_BESIDE = (("logs/", ".log"), ("timings/", ".tsv"), (f"{jobs.FOLDER}/", ".json"))
+_REPORT = "report.html"
+# Behind this, the report holds the files that it shows.
+_SHOWN = 'var results = {"'
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,24 @@ def verify(archive: str, sample: int = 4, workers: int = 1, seed: int | None = N
         # Resolved: links into it must not depend on the working directory.
         folder = unpack(archive, Path(temporary).resolve())
         yield from _digests(folder)
+        unpacked = {name: sha256(folder / name) for name in files_in(folder)}
         yield from _description(folder)
-        yield _versions(folder)
-        records = read_records(folder / "results")
+        yield from _code(folder, replay.SCRIPTS.parents[1])
+        yield from _report(folder)
+        try:
+            records = read_records(folder / "results")
+        except NaswotError as error:
+            yield Check(False, f"job records: {error}")
+            return
         yield from _origins(folder, records)
         # Processes of their own: scripts change the working directory, and scoring the number of threads.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             yield from _made_again(folder, records, pool)
             yield from _scored_again(folder, sample, np.random.default_rng(seed), pool)
+        # No script may change what others are compared with.
+        if {name: sha256(folder / name) for name in files_in(folder)} != unpacked:
+            yield Check(False, "manifest: files changed while results were made again. Do not trust the archive")
 
 
 def _checks(what: str, problems: list[str], holds: str) -> Iterator[Check]:
@@ -88,16 +102,35 @@ def _description(folder: Path) -> Iterator[Check]:
     yield from _checks("ro-crate", problems, "every result is described")
 
 
-def _versions(folder: Path) -> Check:
-    here = source.commit_facts(replay.SCRIPTS.parents[1])
+def _code(folder: Path, root: Path) -> Iterator[Check]:
+    """Which code made the results, and whether the archived files are those of its commit where this is it."""
+    here = source.commit_facts(root)
     try:
         made = json.loads((folder / "code/commit.json").read_text())
-        texts = {"of the archive": made, "that checks it": here}
-        found = [f"the code {whose} is {_version(facts)}" for whose, facts in texts.items()]
+        found = [f"the code of the archive is {_version(made)}", f"that checks it is {_version(here)}"]
+        # What was changed in one of them is in no commit.
+        changed = {name for facts in (made, here) for key in ("changed", "untracked") for name in facts[key] or []}
     except (OSError, ValueError, KeyError, TypeError):
-        return Check(False, "code: code/commit.json is missing or cannot be read")
-    alike = made == here
-    return Check(None, f"code: {found[0]}; {'that checks it is the same' if alike else found[1]}")
+        yield Check(False, "code: code/commit.json is missing or cannot be read")
+        return
+    alike, same_commit = made == here, made["commit"] and made["commit"] == here["commit"]
+    text = f"code: {found[0]}; {'that checks it is the same' if alike else found[1]}"
+    yield Check(None, text if same_commit else f"{text}. code/source was not compared")
+    if same_commit:
+        archived = folder / "code/source"
+        names = {*(files_in(archived) if archived.is_dir() else ()), *source.code_files(root)} - changed
+        problems = [
+            f"code/source/{name} is not as in its commit"
+            for name in sorted(names)
+            if _differ(archived / name, root / name)
+        ]
+        if not made["changed"] and (folder / "code/changes.diff").read_bytes():
+            problems.append("code/changes.diff holds changes, and code/commit.json says that there are none")
+        yield from _checks("code", problems, f"{len(names)} files, as in that commit")
+
+
+def _differ(a: Path, b: Path) -> bool:
+    return not a.is_file() or not b.is_file() or a.read_bytes() != b.read_bytes()
 
 
 def _version(facts: Mapping[str, Any]) -> str:
@@ -107,17 +140,47 @@ def _version(facts: Mapping[str, Any]) -> str:
     return f"{facts['version']}, commit {facts['commit'][:12]}" + f" with {changed} files changed" * bool(changed)
 
 
+def _report(folder: Path) -> Iterator[Check]:
+    """That the report shows the tables and figures that are in the archive."""
+    try:
+        page = (folder / "results" / _REPORT).read_text()
+        _, found = page.split(_SHOWN)  # there once
+        entries, _ = json.JSONDecoder().raw_decode('{"' + found)
+        files = {path: base64.b64decode(entry["data_uri"].partition(";base64,")[2]) for path, entry in entries.items()}
+    # Whatever a page of another form makes fail.
+    except Exception as error:
+        yield Check(False, f"report: results/{_REPORT} is missing or cannot be read ({type(error).__name__})")
+        return
+    problems = []
+    for path, content in files.items():
+        # The results folder has another name in the archive.
+        parts = path.split("/")
+        ends = (folder.joinpath("results", *filter(None, parts[i:])) for i in range(len(parts)))
+        file = next(filter(os.path.isfile, ends), None)
+        if file is None or file.read_bytes() != content:
+            problems.append(f"it shows another {path} than the archive holds")
+    yield from _checks("report", problems, f"it shows {len(files)} files as the archive holds them")
+
+
 def _origins(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> Iterator[Check]:
-    """That a job record claims each result, so that none escapes from being made again."""
-    made = [
-        path.replace("<results>/", "results/") for record in records.values() for path in record["output"]["values"]
-    ]
-    claimed = set(made)
-    problems = [f"{path}, which a job made, is not there" for path in sorted(claimed) if not (folder / path).exists()]
-    for name in files_in(folder):
-        parents = {parent.as_posix() for parent in Path(name).parents}
-        if name.startswith("results/") and not name.startswith(_BESIDE) and not ({name} | parents) & claimed:
-            problems.append(f"no job record says how {name} was made")
+    """That a job that may have made it claims each result, so that none escapes from being made again."""
+    problems, claimed = [], set()
+    for record in records.values():
+        script = record["script"]
+        for name in (path.removeprefix("<results>/") for path in record["output"]["values"]):
+            if name in claimed:
+                problems.append(f"two say how results/{name} was made")
+            if not os.path.isfile(folder / "results" / name):
+                problems.append(f"results/{name}, which a job made, is not there")
+            if script in jobs.MEASUREMENTS | jobs.REPORTS and not jobs.may_write(script, name):
+                problems.append(f"results/{name} is nothing that {script} makes, and would not be made again")
+            claimed.add(name)
+    for name in files_in(folder / "results") if (folder / "results").is_dir() else ():
+        beside = any(name.startswith(start) and name.endswith(end) for start, end in _BESIDE)
+        if not beside and name not in claimed:
+            problems.append(f"no job record says how results/{name} was made")
+    if not any(record["script"] in jobs.DERIVED for record in records.values()):
+        problems.append("no job made a table or a figure")
     yield from _checks("job records", problems, f"{len(records)} say how {len(claimed)} results were made")
 
 
@@ -142,26 +205,26 @@ def _made_again(folder: Path, records: Mapping[str, Mapping[str, Any]], pool: Pr
 def _scored_again(folder: Path, sample: int, random: np.random.Generator, pool: ProcessPoolExecutor) -> Iterator[Check]:
     try:
         plans = rescore.plan(folder, sample, random)
-    except (NaswotError, OSError, ValueError, KeyError) as error:
-        yield Check(False, f"scored again: the score tables cannot be read: {one_line(error)}")
+    # Whatever a damaged table makes its reader raise.
+    except Exception as error:
+        yield Check(False, f"scored again: the score tables cannot be read: {type(error).__name__}: {one_line(error)}")
         return
-    waiting = {
-        place: [task if isinstance(task, str) else pool.submit(rescore.score_again, task) for task in tasks]
-        for place, tasks in plans.items()
-    }
-    for place, running in waiting.items():
-        found: list[rescore.Outcome] = [
-            rescore.Outcome(0, 0.0, (job,))
-            if isinstance(job, str)
-            else _result(job, lambda error: rescore.Outcome(0, 0.0, (error,)))
-            for job in running
-        ]
-        tolerance = max([task.tolerance for task in plans[place] if not isinstance(task, str)], default=rescore.EXACT)
+    waiting: dict[tuple[str, float, str], list[Future[rescore.Outcome]]] = {}
+    for place, tasks in plans.items():
+        for task in tasks:
+            if isinstance(task, str):
+                yield Check(False, f"scored again, {place}: {task}")
+            else:
+                waiting.setdefault((place, task.tolerance, task.why), []).append(pool.submit(rescore.score_again, task))
+    for (place, tolerance, why), running in waiting.items():
+        found = [_result(job, lambda error: rescore.Outcome(0, 0.0, (error,))) for job in running]
         what = f"{sum(outcome.compared for outcome in found)} scores, relative difference at most "
-        what += f"{max(outcome.largest for outcome in found):.1e} of {tolerance:.0e} allowed"
+        what += f"{max(outcome.largest for outcome in found):.1e} of {tolerance:.0e} allowed ({why})"
         problems = [problem for outcome in found for problem in outcome.problems]
         yield from _checks(f"scored again, {place}", problems, what)
-    if not waiting:
+    if not sample:
+        yield Check(None, "scored again: nothing, as the sample is 0")
+    elif not plans:
         yield Check(None, "scored again: no scores of registered proxies are in the archive")
 
 

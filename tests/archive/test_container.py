@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -136,3 +137,71 @@ def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.tar.zst").write_bytes(zstandard.compress(content.getvalue()))
     with pytest.raises(NaswotError, match="twice"):
         unpack(tmp_path / "bad.tar.zst", tmp_path / "other")
+
+
+def _tar(*members: tuple[str, bytes], end: bool = True) -> bytes:
+    content = io.BytesIO()
+    tar = tarfile.open(fileobj=content, mode="w")  # noqa: SIM115 (closing it writes its end)
+    for name, text in members:
+        member = tarfile.TarInfo(name)
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text))
+    if end:
+        tar.close()
+    return content.getvalue()
+
+
+_SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "naswot/x"}
+
+
+def _sparse(**others: str) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("naswot/x")
+        member.pax_headers = {**_SPARSE, **others}
+        tar.addfile(member)
+    return content.getvalue()
+
+
+_GOOD = _tar(("naswot/a", b"good"))
+_PACK = zstandard.ZstdCompressor(write_checksum=True).compress
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (_PACK(_tar(("naswot/a", b"good"), end=False)) + _PACK(_tar(("naswot/a", b"other"))), "goes on behind its end"),
+        (_PACK(_GOOD) + b"more", "goes on behind its end"),
+        (_PACK(_GOOD) + bytes(1 << 17), "goes on behind its end"),
+        (_PACK(_GOOD + _tar(("naswot/a", b"other"))), "holds more behind the end of its tar"),
+        (_PACK(_GOOD + bytes(1 << 20) + b"more"), "holds more behind the end of its tar"),
+        (_PACK(_tar(("naswot/a", b"good"), end=False) + b"x" * 512), "holds more behind the end of its tar"),
+        (_PACK(_tar(("naswot/x", b"1"), ("naswot/x/y", b"2"))), "cannot be read or unpacked"),
+        (_PACK(_tar(("naswot/x/y", b"1"), ("naswot/x", b"2"))), "cannot be read or unpacked"),
+        (_PACK(_tar(("naswot/" + "x" * 300, b"1"))), "cannot be read or unpacked"),
+        (_PACK(_sparse(**{"GNU.sparse.realsize": "abc"})), "is not a whole"),
+        (_PACK(_sparse()), "is not a whole"),
+    ],
+)
+def test_what_other_programs_would_unpack_otherwise_is_refused_in_a_sentence(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.tar.zst").write_bytes(content)
+    with pytest.raises(NaswotError, match=said):
+        unpack(tmp_path / "bad.tar.zst", tmp_path / "other")
+
+
+def test_zeros_may_stand_behind_the_end_of_a_tar(tmp_path: Path) -> None:
+    (tmp_path / "good.tar.zst").write_bytes(_PACK(_GOOD + bytes(1 << 20)))
+    assert (unpack(tmp_path / "good.tar.zst", tmp_path / "other") / "a").read_bytes() == b"good"
+
+
+def test_a_full_temporary_disk_is_told_with_what_to_set(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("naswot_ext.archive.container.shutil.copyfileobj", full)
+    with pytest.raises(NaswotError, match=r"does not fit into .*Set TMPDIR to a folder on a larger disk\."):
+        unpack(archive, tmp_path / "other")

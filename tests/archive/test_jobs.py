@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,19 @@ import numpy as np
 import pytest
 from snakemake.iocontainers import InputFiles, Namedlist, Params, Wildcards
 
-from naswot_ext.archive.jobs import DERIVED, MEASUREMENTS, REPORTS, Places, decoded, encoded, kind_of, named, record
+from naswot_ext.archive.jobs import (
+    DERIVED,
+    MEASUREMENTS,
+    REPORTS,
+    Places,
+    check_record,
+    decoded,
+    encoded,
+    kind_of,
+    may_write,
+    named,
+    record,
+)
 from naswot_ext.errors import NaswotError
 from tests.conftest import REPOSITORY
 
@@ -116,3 +129,77 @@ def test_every_script_is_in_one_list() -> None:
 def test_an_unknown_script_is_an_error() -> None:
     with pytest.raises(NaswotError, match="names the script other"):
         kind_of("other")
+
+
+def _record(**others: Any) -> dict[str, Any]:
+    made = {"values": ["<results>/tables/searches.csv"], "names": {"csv": [0, None]}}
+    nothing: dict[str, Any] = {"values": [], "names": {}}
+    facts = {"script": "search_table", "rule": "search_table", "input": nothing, "output": made, "params": nothing}
+    return {**facts, "wildcards": {}, "threads": 1, **others}
+
+
+def test_a_record_that_was_written_is_one() -> None:
+    check_record(_record())
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [],
+        _record(script=["a"]),
+        _record(output={}),
+        _record(output={"values": [1], "names": {}}),
+        _record(output={"values": [], "names": {}}),
+        _record(output={"values": ["<results>/a"], "names": {"csv": 0}}),
+        _record(output={"values": ["elsewhere/a"], "names": {}}),
+        _record(output={"values": ["<code>/naswot_ext/ops.py"], "names": {}}),
+        _record(params=None),
+        _record(wildcards=[]),
+        _record(threads="1"),
+    ],
+)
+def test_what_is_no_record_is_refused_in_a_sentence(facts: Any) -> None:
+    with pytest.raises(NaswotError, match=r"^it"):
+        check_record(facts)
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+@pytest.mark.parametrize("inside", ["", "/", "//tmp/x", "/tmp/x", "../x", "a/../../x", "./x", "a//b", "a/", "a\0b"])
+def test_a_path_that_leaves_its_place_is_refused(side: str, inside: str) -> None:
+    with pytest.raises(NaswotError, match="is in no folder of the archive"):
+        check_record(_record(**{side: {"values": [f"<results>/{inside}"], "names": {}}}))
+
+
+@pytest.mark.parametrize(
+    ("script", "name", "may"),
+    [
+        ("ground_truth", "benchmarks/nasbench201.parquet", True),
+        ("ground_truth", "icml2021/table2b.csv", False),
+        ("ground_truth", "benchmarks/a/b.parquet", False),
+        ("score", "scores/nasbench201/cifar10/shards/forward/seed-0/shard-12.parquet", True),
+        ("score", "scores/nasbench201/cifar10/naswot/seed-0.parquet", False),
+        ("network_search", "searches/nasbench201/cifar10/naswot_live@2020-jacobian-10/runs-0-0.parquet", True),
+        ("network_search", "searches/nasbench201/cifar10/rea-naswot/runs-0-0.parquet", False),
+        ("report", "report.html", True),
+        ("report", "tables/report.html", False),
+        ("fetch", "anything", False),
+    ],
+)
+def test_what_is_not_made_again_writes_its_own_files_alone(script: str, name: str, may: bool) -> None:
+    assert may_write(script, name) == may
+
+
+def test_the_rules_of_measurements_write_what_their_scripts_may() -> None:
+    rules = "".join(path.read_text() for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
+    names = dict(re.findall(r'^([A-Z]+) = "<results>/(.*)"$', rules, re.MULTILINE))
+    bodies = re.split(r"^(?:rule|checkpoint) \w+:$", rules, flags=re.MULTILINE)
+    found = [
+        (script, names[output])
+        for body in bodies
+        for output in re.findall(r"^    output:\n        ([A-Z]+),$", body, re.MULTILINE)
+        for script in re.findall(r'"\.\./scripts/(\w+)\.py"', body)
+        if script in MEASUREMENTS - {"fetch"}
+    ]
+    assert {script for script, _ in found} == MEASUREMENTS - {"fetch"}
+    for script, pattern in found:
+        assert may_write(script, pattern.replace("{algorithm}", "naswot_live-10")), script

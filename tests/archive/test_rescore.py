@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from naswot_ext.archive import rescore
@@ -70,7 +72,7 @@ def test_a_changed_value_is_told_with_its_table_and_architecture(
     table[column] = [value, *table[column][1:]]
     facts = read_provenance(task.table)
     write_table(table, tmp_path / "scores/a/b/naswot/seed-1.parquet", **facts)
-    changed = Task(tmp_path / "scores/a/b/naswot/seed-1.parquet", (0,), task.batch, None, EXACT)
+    changed = Task(tmp_path / "scores/a/b/naswot/seed-1.parquet", (0,), task.batch, None, EXACT, "")
     (problem,) = score_again(changed).problems
     assert problem.startswith(f"scores/a/b/naswot/seed-1.parquet, architecture 3: {said}")
 
@@ -105,7 +107,52 @@ def test_nothing_may_differ_on_the_same_kind_of_machine_and_little_elsewhere(
     (tmp_path / "environment").mkdir()
     (tmp_path / "environment/machines.json").write_text(json.dumps({"made_on": machines}))
     here = {"device": "cpu", "precision": "float32", "proxy": "naswot", "torch": rescore.software()["torch"]}
-    assert rescore.tolerance({**here, **facts}, tmp_path) == tolerance
+    assert rescore.tolerance({**here, **facts}, tmp_path)[0] == tolerance
+
+
+def test_what_loosens_a_comparison_is_said(tmp_path: Path) -> None:
+    (tmp_path / "environment").mkdir()
+    machines = json.dumps({"made_on": [machine(), {**machine(), "cpu": "invented"}]})
+    (tmp_path / "environment/machines.json").write_text(machines)
+    facts = {"device": "cpu", "precision": "float32", "proxy": "naswot", "torch": rescore.software()["torch"]}
+    assert rescore.tolerance(facts, tmp_path)[1] == "1 of 2 machines that made the archive are unlike this one"
+    (tmp_path / "environment/machines.json").write_text(json.dumps({"made_on": [machine()]}))
+    facts["torch"] = "0.1"
+    assert rescore.tolerance(facts, tmp_path)[1] == "made with torch 0.1, which is not the one here"
+
+
+def _changed(archive: Path, folder: Path, **facts: object) -> Path:
+    """A copy of the archive whose NASWOT scores say other facts of how they were made; None takes a fact away."""
+    shutil.copytree(archive, folder)
+    table = folder / "results/scores/nasbench201/noise/naswot/seed-1.parquet"
+    said = {**read_provenance(table), **facts}
+    metadata = {b"naswot": json.dumps({key: value for key, value in said.items() if value is not None})}
+    pq.write_table(pq.read_table(table).replace_schema_metadata(metadata), table)
+    return folder
+
+
+@pytest.mark.parametrize("count", [0, 4])
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"threads": None}, "it does not say its threads"),
+        ({"proxy": "my_own"}, "it says that it is of another space, proxy or seed than its name"),
+        ({"proxy": None, "batch": None}, "it does not say its batch, proxy"),
+    ],
+)
+def test_no_table_escapes_by_what_it_says_of_itself(
+    archive: Path, tmp_path: Path, facts: dict[str, object], said: str, count: int
+) -> None:
+    (found,) = plan(_changed(archive, tmp_path / "changed", **facts), count, np.random.default_rng(0)).values()
+    (problem,) = [each for each in found if isinstance(each, str)]
+    assert problem == f"results/scores/nasbench201/noise/naswot/seed-1.parquet cannot be scored again: {said}"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_of_every_table_a_row_is_scored_again(archive: Path, count: int) -> None:
+    tasks = _tasks(archive, count)
+    assert {task.table.parent.name for task in tasks} == {"naswot", "params"}
+    assert sum(len(task.rows) for task in tasks) == max(2, count)
 
 
 def test_singular_scores_are_the_same_as_each_other_alone() -> None:
