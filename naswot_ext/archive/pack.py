@@ -6,8 +6,11 @@ import csv
 import io
 import json
 import os
+import shutil
+import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +22,8 @@ from naswot_ext.archive import environment, jobs, picture, source
 from naswot_ext.archive.container import compress, files_in, sha256, write_manifest
 from naswot_ext.archive.crate import write_crate
 from naswot_ext.archive.private import Private, private
-from naswot_ext.errors import NaswotError
+from naswot_ext.errors import NaswotError, one_line
+from naswot_ext.user_proxies import is_user_proxy
 
 _README = """# Results of naswot
 
@@ -31,15 +35,17 @@ Everything that the workflow made, and all that it was made from.
 | `results/jobs/` | for each result: script, inputs, params, threads, and the machine that it was made on |
 | `config/` | the configs as they were given, and `resolved.yaml`, all defaults filled in |
 | `code/` | `source/`: every file of the code; `commit.json`: its commit; `changes.diff`: what differs from it |
+| `code/proxies/` | files of the user's own, outside of the code, whose functions are proxies |
 | `environment/` | versions, `requirements.lock` with the hashes of wheels, `machines.json` |
-| `sources.json` | the files that were read and are not in here, with size and SHA-256 |
+| `sources.json` | the files that were read and are none of the code or results, with size and SHA-256 |
 | `workflow/` | the graph of the rules, as a picture and as text |
 | `ro-crate-metadata.json` | all of this for machines (RO-Crate 1.1) |
 | `MANIFEST.sha256` | digests of all files: `sha256sum -c MANIFEST.sha256` |
 
 Check it with the same version of the code: `naswot verify naswot.tar.zst`.
 
-Paths of the machine that made this stand as `elsewhere/`, `home/`, `workdir/` and the like.
+Paths of the machine that made this stand as `elsewhere/`, `home/`, `workdir/` and the like; `rewritten.json` names the
+files of which that makes others. Code that is as in its commit is none of them: it stands byte for byte.
 """
 
 
@@ -74,25 +80,24 @@ def pack(run: Run, archive: str | os.PathLike[str]) -> None:
         folder = Path(temporary)
         rows = _rows(run)
         records = _records(run, rows)
-        code = source.code_files(run.code)
+        code = _code(run)
         hidden = private(run.code, run.results, _elsewhere(run, records.values()), _words(run.code, code))
+        clean = {hidden.without(name): json.loads(hidden.without(json.dumps(records[name]))) for name in records}
         (folder / "README.md").write_text(_README)
-        changed = _copy_results(run, rows, records, hidden, folder)
+        rewritten = _copy_results(run, rows, clean, hidden, folder)
         _copy_configs(run, hidden, folder)
-        changed += _copy_code(run, code, hidden, folder)
-        facts = source.commit_facts(run.code)
-        _write_json(folder / "code/commit.json", facts)
-        patch = source.changes(run.code)
-        if patch is not None:
-            (folder / "code/changes.diff").write_text(hidden.without(patch, names=False))
+        rewritten += _copy_code(run, code, hidden, folder)
+        sources = _sources(run, records.values()) + _copy_proxies(run, code, records.values(), hidden, folder)
+        (folder / "sources.json").write_text(hidden.without(_json(sources)))
+        rewritten += [each["archived_as"] for each in sources if each.get("rewritten")]
         _write_environment(run, records.values(), folder)
-        _write_json(folder / "sources.json", _sources(run, records.values()))
         (folder / "workflow").mkdir()
         (folder / "workflow/rulegraph.dot").write_text(picture.write_dot(run.rulegraph))
         picture.draw(run.rulegraph, folder / "workflow/rulegraph.png", folder / "workflow/rulegraph.pdf")
-        _write_json(folder / "rewritten.json", sorted(changed))
-        date = facts["committed"] or _newest(run.results / row.path for row in rows)
-        write_crate(folder, {"version": facts["version"], "commit": facts["commit"], "date": date}, records.values())
+        _write_json(folder / "rewritten.json", sorted(rewritten))
+        facts = {key: code.facts[key] for key in ("version", "commit")}
+        facts["date"] = code.facts["committed"] or _newest(run.results / row.path for row in rows)
+        write_crate(folder, facts, clean.values())
         write_manifest(folder)
         compress(folder, archive)
 
@@ -103,9 +108,10 @@ def read_records(results: Path) -> dict[str, dict[str, Any]]:
     for name in files_in(results / jobs.FOLDER) if (results / jobs.FOLDER).is_dir() else []:
         try:
             record = json.loads((results / jobs.FOLDER / name).read_text())
-            found[f"{jobs.FOLDER}/{name}"] = {**record, "output": record["output"], "script": record["script"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise NaswotError(f"The job record {jobs.FOLDER}/{name} cannot be read ({error}).") from error
+            jobs.check_record(record)
+            found[f"{jobs.FOLDER}/{name}"] = record
+        except (NaswotError, ValueError, RecursionError) as error:
+            raise NaswotError(f"The job record {jobs.FOLDER}/{name} cannot be read: {one_line(error)}") from error
     return found
 
 
@@ -161,27 +167,60 @@ def _records(run: Run, rows: Iterable[_Row]) -> dict[str, dict[str, Any]]:
     return found
 
 
+@dataclass(frozen=True)
+class _Code:
+    """The code of the run.
+
+    Attributes:
+        files: relative to the repository.
+        committed: which of them are as in the commit; none where there is none.
+        facts: what `source.commit_facts` tells.
+        patch: what differs from the commit, where there is one.
+    """
+
+    files: Sequence[str]
+    committed: AbstractSet[str]
+    facts: Mapping[str, Any]
+    patch: bytes | None
+
+
+def _code(run: Run) -> _Code:
+    folders = (os.path.relpath(Path(folder).resolve(), run.code.resolve()) for folder in _folders(run))
+    # Inside of the code, and not the code itself, where someone wants the results just there.
+    besides = [Path(folder).as_posix() for folder in folders if folder.split(os.sep)[0] not in (".", "..")]
+    files, facts = source.code_files(run.code, besides), source.commit_facts(run.code, besides)
+    return _Code(files, source.unchanged(files, facts), facts, source.changes(run.code, besides))
+
+
+def _folders(run: Run) -> list[str]:
+    return [str(folder) for folder in (run.results, run.config.get("downloads")) if folder]
+
+
 def _elsewhere(run: Run, records: Iterable[Mapping[str, Any]]) -> set[str]:
     """Absolute paths of files that are in no place of the run: the user's own."""
     found = {path for record in records for path in record["input"]["values"]}
-
-    def walk(value: Any) -> None:
-        if isinstance(value, str):
-            # A proxy of the user's own is named FILE:FUNCTION.
-            found.add(value.partition(":")[0])
-        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            walk(item)
-
-    walk(dict(run.config))
+    # A proxy of the user's own is named FILE:FUNCTION.
+    found |= {text.partition(":")[0] for text in _texts(dict(run.config))}
     return {path for path in found if path.startswith("/") and path.strip("/")}
 
 
-def _words(root: Path, code: Iterable[str]) -> str:
-    texts = []
-    for name in code:
-        if name.endswith((".py", ".smk", ".yaml", ".md", ".cpp", ".h", ".cu", ".toml")) or name == "Snakefile":
-            texts.append((root / name).read_text(errors="replace"))
-    return "\n".join(texts)
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a JSON value, keys of objects among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from _texts(list(pair))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _words(root: Path, code: _Code) -> str:
+    """What the code that is nobody's own consists of; without a commit, all but the configs is."""
+    endings = (".py", ".smk", ".yaml", ".md", ".cpp", ".h", ".cu", ".toml", ".csv", "Snakefile")
+    names = sorted(code.committed) or [name for name in code.files if not name.startswith("config/")]
+    return "\n".join((root / name).read_text(errors="replace") for name in names if name.endswith(endings))
 
 
 def _copy_results(
@@ -201,29 +240,76 @@ def _copy_results(
         if name.startswith("logs/") and hidden.is_in(path.read_text(errors="replace")):
             continue  # a log tells what happened on a machine; without its paths it tells nothing
         # Scripts in a page have names of their own, of which one may be that of the host.
-        if hidden.copy(path, folder / "results" / name, names=path.suffix != ".html"):
-            changed.append(f"results/{name}")
+        target = hidden.without(f"results/{name}")  # as records name it
+        if hidden.copy(path, folder / target, names=path.suffix != ".html"):
+            changed.append(target)
     for name, record in records.items():
         path = folder / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(hidden.without(json.dumps(record, indent=1) + "\n"))
+        path.write_text(json.dumps(record, indent=1) + "\n")
     return changed
 
 
 def _copy_configs(run: Run, hidden: Private, folder: Path) -> None:
     (folder / "config").mkdir()
-    resolved = yaml.safe_dump(dict(run.config), sort_keys=False)
+    # Paths as they are, not escaped or in two lines.
+    resolved = yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True, width=sys.maxsize)
     (folder / "config/resolved.yaml").write_text(hidden.without(resolved))
     for number, given in enumerate(run.configfiles, 1):
         # Two may have the same name, in two folders.
-        name = f"given-{number}-{Path(given).name}"
+        name = f"given-{number}-{hidden.without(Path(given).name)}"
         if Path(given).is_file():
             hidden.copy(Path(given), folder / "config" / name)
 
 
-def _copy_code(run: Run, code: Iterable[str], hidden: Private, folder: Path) -> list[str]:
-    target = folder / "code/source"
-    return [f"code/source/{name}" for name in code if hidden.copy(run.code / name, target / name, names=False)]
+def _copy_code(run: Run, code: _Code, hidden: Private, folder: Path) -> list[str]:
+    """Write the folder `code`; the files of it that hold other words in the place of private ones."""
+    hidden = hidden.of_code()
+    rewritten = []
+    for name in code.files:
+        # Anyone has what is committed: nothing of it is private, and it is kept byte for byte.
+        if name in code.committed:
+            target = folder / "code/source" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(run.code / name, target)
+        else:
+            clean = name if name in (code.facts["changed"] or ()) else hidden.without(name)
+            if hidden.copy(run.code / name, folder / "code/source" / clean):
+                rewritten.append(clean)
+    facts = dict(code.facts)
+    facts["untracked"] = facts["untracked"] and [hidden.without(name) for name in facts["untracked"]]
+    _write_json(folder / "code/commit.json", facts | ({"rewritten": rewritten} if rewritten else {}))
+    if code.patch is not None:
+        lines = code.patch.split(b"\n")
+        # Only what the patch adds is not in the commit; its other lines are what it is applied to.
+        added = (line.startswith(b"+") and not line.startswith((b"+++ b/", b'+++ "b/')) for line in lines)
+        lines = [hidden.without_bytes(line) if own else line for own, line in zip(added, lines, strict=True)]
+        (folder / "code/changes.diff").write_bytes(b"\n".join(lines))
+    return [f"code/source/{name}" for name in rewritten]
+
+
+def _copy_proxies(
+    run: Run, code: _Code, records: Iterable[Mapping[str, Any]], hidden: Private, folder: Path
+) -> list[dict[str, Any]]:
+    """Copy the files of the user's own proxies that are not among the code; their entries of `sources.json`."""
+    places = jobs.Places(str(run.results), str(run.code), run.config.get("downloads"))
+    archived = {(run.code / name).resolve() for name in code.files}
+    named: dict[Path, set[str]] = {}  # as params of records name the functions in it
+    for text in filter(is_user_proxy, _texts(dict(run.config))):
+        file = Path(text.rpartition(":")[0]).resolve()
+        if file not in archived:
+            named.setdefault(file, set()).add(jobs.encoded(text, places))
+    used = [(set(_texts(record.get("params", {}))), record["output"]["values"]) for record in records]
+    found = []
+    for number, file in enumerate(sorted(named), 1):
+        facts = _facts_of(file)
+        if facts["sha256"]:
+            facts["archived_as"] = f"code/proxies/{number}-{hidden.without(file.name)}"
+            if hidden.of_code().copy(file, folder / facts["archived_as"]):
+                facts["rewritten"] = True
+        made = sorted({path for texts, paths in used if texts & named[file] for path in paths})
+        found.append({**facts, "read_for": made})
+    return found
 
 
 def _write_environment(run: Run, records: Iterable[Mapping[str, Any]], folder: Path) -> None:
@@ -251,15 +337,17 @@ def _sources(run: Run, records: Iterable[Mapping[str, Any]]) -> list[dict[str, A
     found = []
     for path in sorted(used):
         file = Path(path.replace("<downloads>", str(run.config.get("downloads")), 1))
-        facts: dict[str, Any] = {"file": file.name, "sha256": None, "bytes": None}
+        facts = _facts_of(file)
         if path.startswith("<downloads>/"):
             facts["download"] = path.split("/")[1]  # an entry of workflow/resources/sources.yaml
-        if file.is_file():
-            facts |= {"sha256": sha256(file), "bytes": file.stat().st_size}
-        else:
-            facts["note"] = "no longer there when the archive was made"
         found.append({**facts, "read_for": sorted(used[path])})
     return found
+
+
+def _facts_of(file: Path) -> dict[str, Any]:
+    if file.is_file():
+        return {"file": file.name, "sha256": sha256(file), "bytes": file.stat().st_size}
+    return {"file": file.name, "sha256": None, "bytes": None, "note": "no longer there when the archive was made"}
 
 
 def _newest(paths: Iterable[Path]) -> str:
@@ -270,4 +358,8 @@ def _newest(paths: Iterable[Path]) -> str:
 
 def _write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(_json(value))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

@@ -5,12 +5,17 @@ Text files are written with other words in their place, Parquet files with other
 
 from __future__ import annotations
 
+import base64
+import binascii
 import getpass
+import html
+import json
 import os
 import re
 import shutil
 import socket
 import sys
+import sysconfig
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +24,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Pictures inside of an HTML page: letters that mean no words.
-_DATA_URI = re.compile(r"(data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+)")
+# What stands inside of a page, behind `data:text/html;charset=utf8;filename=x.html;base64,` and the like: a file, whose
+# letters mean no words here.
+_EMBEDDED = re.compile(r"((?<=;base64,)[A-Za-z0-9+/]+=*)")
+# Where any system has its programs, perhaps this Python.
+_SYSTEM = {"/usr", "/usr/local"}
+# Folders that every machine has, of which code may speak.
+_EVERYWHERE = _SYSTEM | {"/data", "/home", "/mnt", "/opt", "/root", "/srv", "/tmp", "/var"}
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,23 @@ class Private:
 
     def without(self, text: str, names: bool = True) -> str:
         """`text` without private paths and, where `names`, without private names."""
-        parts = _DATA_URI.split(text)
+        parts = _EMBEDDED.split(text)
         parts[::2] = [self._clean(part, names) for part in parts[::2]]
+        parts[1::2] = [self._clean_embedded(part, names) for part in parts[1::2]]
         return "".join(parts)
+
+    def of_code(self) -> Private:
+        """What is private in code, which may speak of folders that every machine has."""
+        return Private({path: instead for path, instead in self.folders.items() if path not in _EVERYWHERE}, self.names)
+
+    def _clean_embedded(self, encoded: str, names: bool) -> str:
+        try:
+            text = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return encoded  # a picture, or no file at all
+        # Like the page, a page in it keeps the names of its scripts; a table has none.
+        clean = self.without(text, names or "<script" not in text)
+        return encoded if clean == text else base64.b64encode(clean.encode()).decode()
 
     def is_in(self, text: str) -> bool:
         """Whether a private path or name is in `text`."""
@@ -56,14 +80,13 @@ class Private:
         if source.suffix == ".parquet":
             return self._copy_parquet(source, target)
         content = source.read_bytes()
-        # Not read as text with universal newlines: what is not private stays byte for byte.
-        with suppress(UnicodeDecodeError):
-            text = content.decode()
-            if "\0" not in text and (clean := self.without(text, names)) != text:
-                target.write_bytes(clean.encode())
-                return True
-        shutil.copyfile(source, target)
-        return False
+        clean = content if b"\0" in content else self.without_bytes(content, names)
+        target.write_bytes(clean)
+        return clean != content
+
+    def without_bytes(self, content: bytes, names: bool = True) -> bytes:
+        """`without`, of a text in whatever encoding continues ASCII; what is not private stays byte for byte."""
+        return self.without(content.decode(errors="surrogateescape"), names).encode(errors="surrogateescape")
 
     def _copy_parquet(self, source: Path, target: Path) -> bool:
         table = pq.read_table(source)
@@ -101,13 +124,18 @@ def private(code: Path, results: Path, elsewhere: Iterable[str], words: str) -> 
             by that word, and replacing it would spoil texts.
     """
     home = os.path.expanduser("~")
-    folders = {home: "home", sys.prefix: "python", sys.base_prefix: "python", os.getcwd(): "workdir"}
+    # Of a Python of the system, its own folders: others are below the same prefix.
+    python = {sys.prefix, sys.exec_prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")}
+    folders = {home: "home", **dict.fromkeys(python, "python"), os.getcwd(): "workdir"}
     folders |= {path: f"elsewhere/{Path(path).name}" for path in elsewhere}
     folders |= {str(code): "code/source", str(results.resolve()): "results"}
     folders |= {os.path.realpath(path): instead for path, instead in folders.items()}
+    # As JSON and HTML write them.
+    for write in (lambda path: json.dumps(path)[1:-1], html.escape):
+        folders |= {write(path): instead for path, instead in folders.items()}
     names = {socket.gethostname(): "host", socket.gethostname().partition(".")[0]: "host", _user(): "user"}
     return Private(
-        {path: instead for path, instead in folders.items() if path.strip("/")},
+        {path: instead for path, instead in folders.items() if path.strip("/") and path not in _SYSTEM},
         {name: instead for name, instead in names.items() if name and not _is_word(name, words)},
     )
 

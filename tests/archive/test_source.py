@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import naswot_ext
-from naswot_ext.archive.source import changes, code_files, commit_facts
+from naswot_ext.archive.source import changes, code_files, commit_facts, unchanged
 
 
 @pytest.fixture
@@ -47,12 +47,74 @@ def test_the_commit_and_what_differs_from_it_are_told(repository: Path) -> None:
 
 
 def test_the_patch_turns_the_commit_into_the_working_tree(repository: Path, tmp_path: Path) -> None:
-    patch = changes(repository)
+    _apply(changes(repository), repository, tmp_path / "clone")
+
+
+def _apply(patch: bytes | None, repository: Path, clone: Path) -> None:
     assert patch is not None
-    subprocess.run(["git", "clone", "-q", repository, tmp_path / "clone"], check=True)
-    subprocess.run(["git", "-C", tmp_path / "clone", "apply", "-"], input=patch, text=True, check=True)
-    assert (tmp_path / "clone/Snakefile").read_text() == "two\n"
-    assert not (tmp_path / "clone/workflow/deleted.smk").exists()
+    subprocess.run(["git", "clone", "-q", repository, clone], check=True)
+    subprocess.run(["git", "-C", clone, "apply", "-"], input=patch, check=True)
+    assert (clone / "Snakefile").read_bytes() == (repository / "Snakefile").read_bytes()
+    assert not (clone / "workflow/deleted.smk").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"diff.external": "true"},
+        {"color.diff": "always", "color.ui": "always"},
+        {"diff.upper.textconv": "echo"},
+        {"diff.upper.command": "true"},
+        {"diff.noprefix": "true", "diff.context": "0", "diff.renames": "copies"},
+        {"diff.mnemonicPrefix": "true", "diff.relative": "true", "diff.wsErrorHighlight": "all"},
+    ],
+    ids=lambda settings: ",".join(settings),
+)
+def test_the_patch_and_the_facts_are_the_same_however_a_user_has_set_git(
+    repository: Path, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    (repository / ".git/info/attributes").write_text("* diff=upper\n")
+    (repository / "Snakefile").write_bytes(b"two \xe9\r\n \n")  # of an old encoding, with line ends of another system
+    patch, facts = changes(repository), commit_facts(repository)
+    for name, value in {"log.showSignature": "true", **settings}.items():
+        subprocess.run(["git", "-C", repository, "config", name, value], check=True)
+    assert changes(repository) == patch
+    assert commit_facts(repository) == facts
+    _apply(patch, repository, tmp_path / "clone")
+
+
+def test_git_is_asked_of_the_code_from_within_its_own_hooks_too(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = commit_facts(repository)
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", "true")
+    assert commit_facts(repository) == facts
+    assert changes(repository)
+
+
+def test_folders_of_results_are_no_code_whether_git_tracks_or_ignores_them_or_not(repository: Path) -> None:
+    git = ["git", "-C", str(repository), "-c", "user.name=n", "-c", "user.email=e"]
+    for folder in ("out", "kept[1]"):
+        (repository / folder).mkdir()
+        (repository / folder / "table.csv").write_text("1\n")
+    subprocess.run([*git, "add", "kept[1]"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "m", "kept[1]"], check=True)
+    (repository / "kept[1]/table.csv").write_text("2\n")
+    (repository / "out.py").touch()
+    assert {"out/table.csv", "kept[1]/table.csv"} <= set(code_files(repository))
+    besides = ["out", "kept[1]"]
+    assert code_files(repository, besides) == [".gitignore", "Snakefile", "out.py", "workflow/new.smk"]
+    facts = commit_facts(repository, besides)
+    assert facts["changed"] == ["Snakefile", "workflow/deleted.smk"]
+    assert facts["untracked"] == ["data.bin", "link", "out.py", "workflow/new.smk"]
+    assert b"table.csv" in (changes(repository) or b"")
+    assert b"table.csv" not in (changes(repository, besides) or b"table.csv")
+
+
+def test_what_is_as_in_the_commit_is_told_from_what_is_not(repository: Path) -> None:
+    assert unchanged(code_files(repository), commit_facts(repository)) == {".gitignore"}
 
 
 def test_without_git_the_known_parts_are_taken_and_nothing_compiled(tmp_path: Path) -> None:
@@ -62,6 +124,7 @@ def test_without_git_the_known_parts_are_taken_and_nothing_compiled(tmp_path: Pa
     assert code_files(tmp_path) == ["Snakefile", "naswot_ext/a.py"]
     assert commit_facts(tmp_path)["commit"] is None
     assert changes(tmp_path) is None
+    assert unchanged(code_files(tmp_path), commit_facts(tmp_path)) == set()
 
 
 def test_a_folder_in_another_repository_is_not_that_repository(repository: Path) -> None:
