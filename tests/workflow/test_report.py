@@ -26,6 +26,21 @@ ROWS = """
 """
 
 
+# Both papers in a minute: numbers, networks and images are of no worth, and most is not at hand.
+PAPERS: dict[str, Any] = {
+    "datasets": {"cifar10": {"source": "gaussian", "image_size": 8, "classes": 10}},
+    "proxies": ["naswot", "jacobian"],
+    "searches": {"runs": 30, "algorithms": {"random": None, "rs": None}},
+    "papers": {
+        "ablation_2020": {"networks": 1, "samples": 1},
+        "training": {"networks": 1, "epochs": 1, "images": 4, "batch_size": 4},
+        "kernels": {"networks": 1},
+        "histograms": {"networks": 1},
+        "library": {"networks": ["nin_cifar10", "resnet20_cifar10"], "initialisations": 1},
+    },
+}
+
+
 class Report:
     """The report in a browser, with its menu at hand."""
 
@@ -60,6 +75,15 @@ class Report:
         """Click the eye in a row of the menu."""
         self.page.evaluate(f"document.querySelectorAll('nav tbody tr')[{row}].querySelector('a').click()")
 
+    def text(self) -> str:
+        """The words of the page that is shown in the report's frame, when it is whole."""
+        self.wait("!!document.querySelector('#app iframe')")
+        for _ in range(200):
+            if self.page.evaluate_inside("document.readyState == 'complete' && !!document.querySelector('h1')"):
+                return str(self.page.evaluate_inside("document.body.innerText"))
+            time.sleep(0.05)
+        pytest.fail("no page shows")
+
     def image(self) -> dict[str, Any]:
         """The figure that is shown, when it is whole: its address and its width in pixels."""
         self.wait("!!document.querySelector('#app .p-3 > img') && document.querySelector('#app .p-3 > img').complete")
@@ -91,12 +115,22 @@ def report(two_data_sets: Project, tmp_path_factory: pytest.TempPathFactory) -> 
         yield Report(page, two_data_sets.folder / "results" / "report.html")
 
 
+@pytest.fixture(scope="module")
+def papers_report(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
+    """The report of both papers, open."""
+    project = Project(tmp_path_factory.mktemp("papers"), checkout)
+    project.config |= PAPERS
+    project.run()
+    with Page(tmp_path_factory.mktemp("profile")) as page:
+        yield Report(page, project.folder / "results" / "report.html")
+
+
 @pytest.fixture(autouse=True)
 def quiet(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test: no error in the browser's console, and nothing was asked of the network."""
     yield
-    if "report" in request.fixturenames:
-        page = request.getfixturevalue("report").page
+    for name in {"report", "papers_report"} & set(request.fixturenames):
+        page = request.getfixturevalue(name).page
         page.evaluate("1")
         assert page.errors == []
         assert {url.partition(":")[0] for url in page.requests} <= {"file", "data", "blob", "about"}
@@ -201,6 +235,103 @@ def test_the_pages_of_the_workflow_open(report: Report, page: str) -> None:
     report.page.evaluate(f"({item}.querySelector('a') || {item}).click()")
     what = {"Statistics": "#app canvas, #app svg.marks", "About": "nav ul", "Workflow": "#app .prose h1"}[page]
     report.wait(f"!!document.querySelector({what!r})")
+
+
+@needs_chromium
+def test_the_papers_landing_page_fits_one_screen_and_leads_to_all_verdicts(papers_report: Report) -> None:
+    page = papers_report.page
+    box = "document.querySelector('#app .prose').getBoundingClientRect()"
+    assert page.evaluate(f"{box}.top >= 0 && {box}.bottom <= window.innerHeight")
+    assert re.search(
+        r"Of \d+ published numbers: \d+ reproduced", page.evaluate("document.querySelector('.prose').innerText")
+    )
+    page.evaluate("[...document.querySelectorAll('.prose a')].find(a => a.textContent == 'All verdicts').click()")
+    papers_report.wait("document.querySelectorAll('nav tbody tr').length == 2")
+
+
+@needs_chromium
+def test_the_summary_is_a_page_of_the_report(papers_report: Report) -> None:
+    papers_report.show("All verdicts", "Other")
+    papers_report.click(0)
+    text = papers_report.text()
+    assert re.search(r"Of \d+ published numbers: \d+ reproduced", text)
+    assert "Not measured, and what would fill it" in text
+    assert "no images of cifar100: the config does not name them" in text
+    rows = "[...document.querySelectorAll('tbody tr')].map(row => row.cells[1].innerText)"
+    items = [row.partition(":")[0] for row in papers_report.page.evaluate_inside(rows)]
+    assert items == ["table1", "table2a", "table2b", "figure3", "table1", "figure5", "rank_claim"]
+
+
+@needs_chromium
+def test_every_number_is_chosen_by_space_data_set_method_and_verdict(papers_report: Report) -> None:
+    papers_report.show("All verdicts", "Other")
+    papers_report.click(1)
+    papers_report.text()
+    inside = papers_report.page.evaluate_inside
+    every = inside("[...document.querySelectorAll('tbody tr')].map(row => ({...row.dataset}))")
+    assert len(every) > 250
+    assert inside("document.querySelector('output').innerText") == str(len(every))
+    choose = "(name, value) => { const choice = document.querySelector(`select[name=${name}]`); choice.value = value;"
+    choose += "choice.dispatchEvent(new Event('change')); }"
+    visible = (
+        "[...document.querySelectorAll('tbody tr')].filter(row => row.offsetHeight).map(row => ({...row.dataset}))"
+    )
+    chosen = {"space": "NAS-Bench-201", "dataset": "CIFAR-10", "method": "Random", "verdict": "not measured"}
+    left = every
+    for name, value in chosen.items():
+        inside(f"({choose})({name!r}, {value!r})")
+        fewer = [row for row in left if row[name] == value]
+        assert 0 < len(fewer) < len(left)
+        assert inside(visible) == fewer
+        left = fewer
+    assert inside("document.querySelector('output').innerText") == str(len(left))
+
+
+@needs_chromium
+@pytest.mark.parametrize(("paper", "figure"), [("ICML 2021", "Figure 3"), ("arXiv 2020", "Figure 5")])
+def test_the_numbers_beside_a_figure_are_a_page_and_a_file_of_the_report(
+    papers_report: Report, paper: str, figure: str
+) -> None:
+    papers_report.show(paper, "Tables")
+    assert papers_report.switches() == {"format": ["A page", "CSV"]}
+    (row,) = [i for i, row in enumerate(papers_report.page.evaluate(ROWS)) if row["labels"][0].startswith(figure)]
+    papers_report.click(row)
+    text = papers_report.text()
+    assert figure.lower().replace(" ", "") in text
+    assert "VERDICT" in text.upper()
+    papers_report.page.evaluate("document.querySelectorAll('nav fieldset input')[1].click()")
+    papers_report.wait("!!document.querySelector('nav tbody tr a').getAttribute('download')")
+    download = papers_report.page.evaluate(ROWS)[row]["download"]
+    assert download == f"{figure.lower().replace(' ', '')}_cells.csv"
+
+
+@needs_chromium
+def test_tables_and_figures_of_a_paper_are_told_by_space_data_set_and_score(papers_report: Report) -> None:
+    for paper in ("ICML 2021", "arXiv 2020"):
+        papers_report.show(paper, "Figures")
+        # A label of which half the figures have one value and half another would hide half of them behind a switch.
+        assert papers_report.switches() == {}
+        head = papers_report.page.evaluate("[...document.querySelectorAll('nav th')].map(cell => cell.innerText)")
+        assert [name.lower() for name in head] == ["what", "space", "data set", "score", ""]
+        shown = {row["labels"][0].partition(":")[0]: row["labels"][1:] for row in papers_report.page.evaluate(ROWS)}
+        if paper == "ICML 2021":
+            assert shown["Figure 3"] == ["several", "several", "naswot"]
+            assert shown["Figure 4"] == ["several", "cifar10", "several"]
+            assert shown["Figure 5"] == ["nasbench201", "cifar100", "naswot"]
+    papers_report.show("arXiv 2020", "Tables")
+    tables = [row["labels"] for row in papers_report.page.evaluate(ROWS)]
+    assert ["Table 1: Searches on NAS-Bench-201", "nasbench201", "several", "jacobian"] in tables
+
+
+@needs_chromium
+def test_the_menu_leaves_most_of_the_window_to_what_it_shows(papers_report: Report) -> None:
+    for category, subcategory in papers_report.menus():
+        papers_report.show(category, subcategory)
+        assert papers_report.page.evaluate("document.querySelector('nav').offsetWidth / window.innerWidth") < 0.4
+        table = "document.querySelector('nav table')"
+        assert papers_report.page.evaluate(
+            f"{table}.getBoundingClientRect().right <= {table}.closest('nav').offsetWidth"
+        )
 
 
 def test_the_file_is_small_and_says_nothing_of_where_it_was_made(two_data_sets: Project) -> None:
