@@ -189,7 +189,7 @@ def _code(run: Run) -> _Code:
     # Inside of the code, and not the code itself, where someone wants the results just there.
     besides = [Path(folder).as_posix() for folder in folders if folder.split(os.sep)[0] not in (".", "..")]
     files, facts = source.code_files(run.code, besides), source.commit_facts(run.code, besides)
-    return _Code(files, source.unchanged(files, facts), facts, source.changes(run.code, besides))
+    return _Code(files, source.unchanged(files, facts), facts, source.changes(run.code))
 
 
 def _folders(run: Run) -> list[str]:
@@ -239,9 +239,8 @@ def _copy_results(
         path = run.results / name
         if name.startswith("logs/") and hidden.is_in(path.read_text(errors="replace")):
             continue  # a log tells what happened on a machine; without its paths it tells nothing
-        # Scripts in a page have names of their own, of which one may be that of the host.
         target = hidden.without(f"results/{name}")  # as records name it
-        if hidden.copy(path, folder / target, names=path.suffix != ".html"):
+        if hidden.copy(path, folder / target):
             changed.append(target)
     for name, record in records.items():
         path = folder / "results" / name

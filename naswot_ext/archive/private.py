@@ -40,24 +40,24 @@ class Private:
     folders: dict[str, str]  # absolute folder or file: what is written for it
     names: dict[str, str]  # user, host: what is written for them
 
-    def without(self, text: str, names: bool = True) -> str:
-        """`text` without private paths and, where `names`, without private names."""
+    def without(self, text: str) -> str:
+        """`text` without private paths and names; a page keeps names where it has scripts, whose own they may be."""
+        names = "<script" not in text or not text.lstrip().startswith("<")
         parts = _EMBEDDED.split(text)
         parts[::2] = [self._clean(part, names) for part in parts[::2]]
-        parts[1::2] = [self._clean_embedded(part, names) for part in parts[1::2]]
+        parts[1::2] = [self._clean_embedded(part) for part in parts[1::2]]
         return "".join(parts)
 
     def of_code(self) -> Private:
         """What is private in code, which may speak of folders that every machine has."""
         return Private({path: instead for path, instead in self.folders.items() if path not in _EVERYWHERE}, self.names)
 
-    def _clean_embedded(self, encoded: str, names: bool) -> str:
+    def _clean_embedded(self, encoded: str) -> str:
         try:
             text = base64.b64decode(encoded, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
             return encoded  # a picture, or no file at all
-        # Like the page, a page in it keeps the names of its scripts; a table has none.
-        clean = self.without(text, names or "<script" not in text)
+        clean = self.without(text)
         return encoded if clean == text else base64.b64encode(clean.encode()).decode()
 
     def is_in(self, text: str) -> bool:
@@ -73,20 +73,20 @@ class Private:
             text = _replaced(text, rf"(?<![\w-]){re.escape(name)}(?![\w-])", self.names[name])
         return text
 
-    def copy(self, source: Path, target: Path, names: bool = True) -> bool:
+    def copy(self, source: Path, target: Path) -> bool:
         """Copy a file, without what is private; whether something was."""
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch(0o755 if os.access(source, os.X_OK) else 0o644)
         if source.suffix == ".parquet":
             return self._copy_parquet(source, target)
         content = source.read_bytes()
-        clean = content if b"\0" in content else self.without_bytes(content, names)
+        clean = content if b"\0" in content else self.without_bytes(content)
         target.write_bytes(clean)
         return clean != content
 
-    def without_bytes(self, content: bytes, names: bool = True) -> bytes:
+    def without_bytes(self, content: bytes) -> bytes:
         """`without`, of a text in whatever encoding continues ASCII; what is not private stays byte for byte."""
-        return self.without(content.decode(errors="surrogateescape"), names).encode(errors="surrogateescape")
+        return self.without(content.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
     def _copy_parquet(self, source: Path, target: Path) -> bool:
         table = pq.read_table(source)

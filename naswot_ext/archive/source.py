@@ -59,14 +59,13 @@ _ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_DIFF_OPTS", "GI
 def code_files(root: Path, besides: Collection[str] = ()) -> list[str]:
     """The files of the code at `root`, relative and sorted: what git tracks or would add, else the known parts.
 
-    `besides` are folders at `root`, relative, that hold no code, such as of results.
+    `besides` are folders at `root`, relative, such as of results: what git does not track in them is no code.
     """
     tracked = _listed(root, "ls-files", "--cached")
     if tracked is None:
         return _outside((name for part in _PARTS for name in _files(root, part)), besides)
-    untracked = set(_listed(root, "ls-files", "--others", "--exclude-standard") or [])
-    names = _outside({*tracked, *untracked}, besides)
-    return [name for name in names if _is_code(root / name, name in untracked)]
+    untracked = set(_outside(_listed(root, "ls-files", "--others", "--exclude-standard") or [], besides))
+    return sorted(name for name in {*tracked, *untracked} if _is_code(root / name, name in untracked))
 
 
 def commit_facts(root: Path, besides: Collection[str] = ()) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def commit_facts(root: Path, besides: Collection[str] = ()) -> dict[str, Any]:
         "untracked": ("ls-files", "--others", "--exclude-standard"),
     }.items():
         listed = _listed(root, *arguments) if facts["commit"] else None
-        facts[key] = None if listed is None else _outside(listed, besides)
+        facts[key] = None if listed is None else _outside(listed, besides if key == "untracked" else ())
     return facts
 
 
@@ -91,10 +90,9 @@ def unchanged(code: Collection[str], facts: Mapping[str, Any]) -> set[str]:
     return set(code) - {*facts["changed"], *facts["untracked"]} if facts["commit"] else set()
 
 
-def changes(root: Path, besides: Collection[str] = ()) -> bytes | None:
+def changes(root: Path) -> bytes | None:
     """What differs from the commit, as a patch; None where the code is not in git. Untracked files are not in it."""
-    where = ["--", ".", *(f":(exclude,literal){folder}" for folder in sorted(besides))]
-    return _git(root, "diff", *_PATCH, "HEAD", *where)
+    return _git(root, "diff", *_PATCH, "HEAD")
 
 
 def _outside(names: Iterable[str], folders: Collection[str]) -> list[str]:

@@ -63,7 +63,7 @@ def _decoded(page: str) -> str:
 )
 def test_files_inside_of_a_page_lose_private_words_too(header: str) -> None:
     page = f'{{"data_uri": "{_embedded(header, "no /home/ada/x é")}", "next": "/home/ada"}}'
-    clean = HIDDEN.without(page, names=False)
+    clean = HIDDEN.without(page)
     assert _decoded(clean) == f'{{"data_uri": "{header},no home/x é", "next": "home"}}'
     assert HIDDEN.is_in(page)
 
@@ -76,7 +76,7 @@ def test_files_inside_of_files_inside_of_a_page_lose_private_words_too() -> None
 def test_names_are_replaced_in_tables_of_a_page_and_not_in_its_scripts() -> None:
     page = f"<script>ada=1</script> {_embedded('data:text/html', 'by ada')}"
     page += f" {_embedded('data:text/html', '<script>ada=2</script>')}"
-    clean = _decoded(HIDDEN.without(page, names=False))
+    clean = _decoded(HIDDEN.without(page))
     assert clean == "<script>ada=1</script> data:text/html,by user data:text/html,<script>ada=2</script>"
 
 
