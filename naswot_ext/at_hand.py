@@ -165,7 +165,7 @@ def download_name(source: Mapping[str, Any]) -> str:
 
 
 def _read_text(value: Any) -> Any:
-    """A value of the command line with numbers, true and false for texts that spell them, as in a file.
+    """A value of the command line with numbers, true, false and null for texts that spell them, as in a file.
 
     Snakemake reads `offline=False`, but leaves `offline=false` and what stands in brackets, `seeds=[0,1]`, texts.
     """
@@ -177,7 +177,7 @@ def _read_text(value: Any) -> Any:
         read = yaml.safe_load(value) if isinstance(value, str) else value
     except yaml.YAMLError:
         return value
-    return read if isinstance(read, bool | int | float) else value
+    return read if isinstance(read, bool | int | float) or (read is None and value) else value
 
 
 def _laid_over(base: dict[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def make_plan(
         raise NaswotError(f"There is no {snakefile}. `naswot plan` needs a checkout: run it from one's environment.")
     workflow = snakefile.parent / "workflow"
     overrides = _nested(settings)
-    config = configuration.resolve(_read(configs, overrides), workflow / "schemas" / "config.schema.yaml")
+    config = configuration.resolve(_read(configs, overrides), workflow / "schemas" / "config.schema.yaml", overrides)
     planned = _dry_run(snakefile, configs, overrides, cores, targets)
     patterns = benchmark_patterns(workflow / "rules")
     folders = dict.fromkeys(Path(folder).resolve() for folder in [config["results"], *timings])
@@ -385,10 +385,8 @@ def _dry_run(
     plugins = str(snakefile.parent / "workflow" / "plugins")
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "jobs")
-        # As a file of its own, since Snakemake reads the numbers within a section of `--config` as text.
-        last = Path(folder, "settings.yaml")
-        last.write_text(yaml.safe_dump(dict(overrides)))
-        command += ["--configfile", *map(str, configs), *([str(last)] if overrides else [])]
+        given = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+        command += ["--configfile", *map(str, configs), *(["--config", *given] if given else [])]
         path = os.pathsep.join(filter(None, (plugins, os.environ.get("PYTHONPATH"))))
         settings = {"PYTHONPATH": path, "NASWOT_PLAN": str(written)}
         ended = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)

@@ -139,10 +139,18 @@ def test_what_a_scale_changes_is_done_once() -> None:
 
 def test_what_is_given_on_the_command_line_is_laid_over_a_scale() -> None:
     written = {"a": {"b": 1, "c": 1, "d": 1}, "scales": {"small": {"a": {"b": 2, "c": 2}, "offline": True}}}
-    given = {"scale": "small", "a": {"b": "3"}, "offline": "false", "seeds": ["0", "1"], "results": "my 1: one"}
+    given = {
+        "scale": "small",
+        "a": {"b": "3"},
+        "offline": "false",
+        "seeds": ["0", "1"],
+        "results": "my 1: one",
+        "x": "null",
+    }
     found = with_scale({**written, **given, "a": {"b": "3", "c": 1, "d": 1}}, given)
     assert found["a"] == {"b": 3, "c": 2, "d": 1}
     assert (found["offline"], found["seeds"], found["results"]) == (False, [0, 1], "my 1: one")
+    assert found["x"] is None
     assert with_scale(found) == found
 
 
