@@ -217,10 +217,14 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _words(root: Path, code: _Code) -> str:
-    """What the code that is nobody's own consists of; without a commit, all but the configs is."""
+    """What the code that is nobody's own consists of; without a commit, all but the configs is.
+
+    Nor do tests count: people and machines have names in them, and results hold none of their words.
+    """
     endings = (".py", ".smk", ".yaml", ".md", ".cpp", ".h", ".cu", ".toml", ".csv", "Snakefile")
     names = sorted(code.committed) or [name for name in code.files if not name.startswith("config/")]
-    return "\n".join((root / name).read_text(errors="replace") for name in names if name.endswith(endings))
+    kept = [name for name in names if name.endswith(endings) and not name.startswith("tests/")]
+    return "\n".join((root / name).read_text(errors="replace") for name in kept)
 
 
 def _copy_results(
@@ -298,7 +302,8 @@ def _copy_proxies(
         file = Path(text.rpartition(":")[0]).resolve()
         if file not in archived:
             named.setdefault(file, set()).add(jobs.encoded(text, places))
-    used = [(set(_texts(record.get("params", {}))), record["output"]["values"]) for record in records]
+    measured = [record for record in records if record["script"] in jobs.MEASUREMENTS]  # others have only their scores
+    used = [(set(_texts(record.get("params", {}))), record["output"]["values"]) for record in measured]
     found = []
     for number, file in enumerate(sorted(named), 1):
         facts = _facts_of(file)
