@@ -26,6 +26,8 @@ _T = TypeVar("_T")
 # What Snakemake and the scripts write beside results.
 _BESIDE = (("logs/", ".log"), ("timings/", ".tsv"), (f"{jobs.FOLDER}/", ".json"))
 _REPORT = "report.html"
+# More of one check would hide the others.
+_LINES = 20
 # Behind this, the report holds the files that it shows.
 _SHOWN = 'var results = {"'
 
@@ -83,7 +85,9 @@ def verify(archive: str, sample: int = 4, workers: int = 1, seed: int | None = N
 
 
 def _checks(what: str, problems: list[str], holds: str) -> Iterator[Check]:
-    yield from (Check(False, f"{what}: {problem}") for problem in problems)
+    yield from (Check(False, f"{what}: {problem}") for problem in problems[:_LINES])
+    if len(problems) > _LINES:
+        yield Check(False, f"{what}: {len(problems) - _LINES} more of these")
     if not problems:
         yield Check(True, f"{what}: {holds}")
 
@@ -124,8 +128,9 @@ def _code(folder: Path, root: Path) -> Iterator[Check]:
             for name in sorted(names)
             if _differ(archived / name, root / name)
         ]
-        if not made["changed"] and (folder / "code/changes.diff").read_bytes():
-            problems.append("code/changes.diff holds changes, and code/commit.json says that there are none")
+        patch = folder / "code/changes.diff"
+        if not patch.is_file() or bool(patch.read_bytes()) != bool(made["changed"]):
+            problems.append("code/changes.diff does not hold the changes that code/commit.json names")
         yield from _checks("code", problems, f"{len(names)} files, as in that commit")
 
 

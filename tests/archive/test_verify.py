@@ -174,6 +174,16 @@ def test_a_file_that_no_job_made_fails_wherever_it_is(content: Path, tmp_path: P
     assert str(check) == f"FAIL job records: no job record says how results/{name} was made"
 
 
+def test_a_check_that_finds_much_leaves_the_others_to_be_seen(lines: Callable[..., list[str]]) -> None:
+    def change(folder: Path) -> None:
+        for number in range(30):
+            (folder / f"results/{number}.csv").touch()
+
+    found = [line for line in _failed(lines(change)) if line.startswith("FAIL job records: ")]
+    assert len(found) == 21
+    assert found[-1] == "FAIL job records: 10 more of these"
+
+
 def test_an_archive_without_results_fails(lines: Callable[..., list[str]]) -> None:
     assert _failed(lines(lambda folder: shutil.rmtree(folder / "results"))) == [
         "FAIL report: results/report.html is missing or cannot be read (FileNotFoundError)",
@@ -274,13 +284,20 @@ def test_the_code_is_compared_with_that_of_its_commit(committed: tuple[Path, Pat
     [
         ("source/ops.py", "code/source/ops.py is not as in its commit"),
         ("source/new.py", "code/source/new.py is not as in its commit"),
-        ("changes.diff", "code/changes.diff holds changes, and code/commit.json says that there are none"),
+        ("changes.diff", "code/changes.diff does not hold the changes that code/commit.json names"),
     ],
 )
 def test_code_that_is_not_as_in_its_commit_fails(committed: tuple[Path, Path], name: str, said: str) -> None:
     root, folder = committed
     (folder / "code" / name).write_text("other\n")
     assert [str(check) for check in verify._code(folder, root)][1:] == [f"FAIL code: {said}"]
+
+
+def test_a_patch_that_is_not_there_fails(committed: tuple[Path, Path]) -> None:
+    root, folder = committed
+    (folder / "code/changes.diff").unlink()
+    (check,) = list(verify._code(folder, root))[1:]
+    assert str(check) == "FAIL code: code/changes.diff does not hold the changes that code/commit.json names"
 
 
 def test_code_of_another_commit_is_not_compared_and_so_it_says(committed: tuple[Path, Path]) -> None:
