@@ -420,9 +420,13 @@ def note_of(wildcards):
     item = item_of(wildcards)
     notes = [scale_note()]
     if item.kind == "searches":
-        notes.append(
-            f"{config['searches']['runs']} runs, unless a remark says otherwise"
-        )
+        runs = config["searches"]["runs"]
+        own = {
+            label: SEARCHES[label].get("runs", runs)
+            for label in searches_of_table(item)
+        }
+        others = [f"{label} {n}" for label, n in own.items() if n != runs]
+        notes.append(f"{runs} runs" + (f" ({', '.join(others)})" if others else ""))
     if item.kind in ("searches", "scatter", "bars", "claim", "time"):
         notes += [
             scored_note(there(item)),
