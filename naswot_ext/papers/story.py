@@ -44,7 +44,7 @@ def story(facts: Mapping[str, Any], cells: Iterable[pd.DataFrame]) -> dict[str, 
         "Images": f"{', '.join(images)}; {', '.join(sizes)}",
     }
     if absent:
-        run["Not at hand"] = ", ".join(dict.fromkeys(absent))
+        run["Not at hand"] = "; ".join(dict.fromkeys(absent))
     return {**run, "headline": "\n".join(_headline(joined(cells)))}
 
 

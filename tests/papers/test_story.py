@@ -50,7 +50,7 @@ def test_what_was_run_is_told_in_a_line_each() -> None:
         "Spaces": "NAS-Bench-201 (200 architectures, ground truth: table), "
         "NATS-Bench SSS (all architectures, ground truth: nats-sss)",
         "Images": "CIFAR-10 (npz); 128 a network, 64 for jacobian",
-        "Not at hand": "NDS PNAS, ImageNet16-120",
+        "Not at hand": "NDS PNAS; ImageNet16-120",
         "headline": "",
     }
 

@@ -16,5 +16,5 @@ with reporting(snakemake):
         snakemake.wildcards.dataset,
     )
     runs = join([read_table(file) for file in snakemake.input.runs], among)
-    initialisations = read_provenance(snakemake.input.runs[0])["initialisations"]
+    initialisations = read_provenance(snakemake.input.runs[0]).get("initialisations", 1)
     write_table(runs, snakemake.output[0], **search_facts(snakemake), initialisations=initialisations)
