@@ -9,7 +9,6 @@ from urllib.parse import quote
 import pandas as pd
 
 from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, VERDICTS, WITHIN
-from naswot_ext.papers.claims import SIGNIFICANT
 from naswot_ext.papers.items import ITEMS, PAPERS
 from naswot_ext.papers.layout import TOO_FEW
 from naswot_ext.tables import cell as cell_text
@@ -214,7 +213,7 @@ def measured(cell: Any, spread: bool = False) -> str:
 def published(cell: Any, spread: bool = False) -> str:
     """What the paper states of a cell, as `measured`: of an association no number, but that it is significant."""
     if cell.quantity == "p_value":
-        return f"significant (p < {SIGNIFICANT:g})"
+        return "significant"
     return _number(cell.quantity, cell.published, cell.published_std if spread else None)
 
 
