@@ -1208,6 +1208,7 @@ rule paper_summary:
         facts=run_facts(),
         code=fingerprint(
             "naswot_ext.papers.cells",
+            "naswot_ext.papers.items",
             "naswot_ext.tables",
             "naswot_ext.papers.pages",
             "naswot_ext.papers.story",
