@@ -113,6 +113,12 @@ def search_labels(entry: str, options: Mapping[str, Any]) -> dict[str, dict[str,
     return found
 
 
+def image_size(config: Mapping[str, Any], proxy: str | None) -> int:
+    """How many images a proxy, or a group of them, is scored on by a resolved config."""
+    size: int = config["batch_sizes"].get(proxy, config["batch_size"])
+    return size
+
+
 def algorithm_of(entry: str) -> str:
     """The algorithm that an entry of `searches.algorithms` is a variant of."""
     return entry.partition("@")[0]

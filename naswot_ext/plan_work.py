@@ -176,11 +176,6 @@ class Planned:
             for label, options in configuration.search_labels(entry, given).items()
         }
 
-    def batch_size(self, proxy: str) -> int:
-        """How many images a proxy, or a group of them, is scored on."""
-        size: int = self._config["batch_sizes"].get(proxy, self._config["batch_size"])
-        return size
-
     def images(self, inputs: Iterable[str]) -> Images | None:
         """The images among the inputs of a job."""
         found = _batch_among(inputs)
@@ -188,7 +183,7 @@ class Planned:
 
     def images_of(self, dataset: str, proxy: str) -> Images:
         """Those that a proxy is scored on."""
-        return Images.of(self.batch_size(proxy), self._config["datasets"][dataset])
+        return Images.of(configuration.image_size(self._config, proxy), self._config["datasets"][dataset])
 
     def params(self, rule: str, wildcards: Mapping[str, str]) -> dict[str, Any]:
         """The params of a job."""
@@ -215,7 +210,7 @@ class Planned:
             return {"search": search, "repeats": {"runs": runs}, "draw": {"architectures": space["architectures"]}}
         if rule == "ablation":
             ablation = papers["ablation" if wildcards["proxy"] == "naswot" else "ablation_2020"]
-            options = {**ablation, "batch_size": self.batch_size(wildcards["proxy"])}
+            options = {**ablation, "batch_size": configuration.image_size(self._config, wildcards["proxy"])}
             return {"choose": {"count": ablation["networks"]}, "options": options}
         if rule == "training":
             return {"options": {**papers["training"], "held_out": self._config["batch_size"]}}

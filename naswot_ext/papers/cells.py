@@ -44,6 +44,9 @@ COLUMNS = [
 
 REPRODUCED, DIFFERS, NOT_MEASURED = "reproduced", "differs", "not measured"
 VERDICTS = (REPRODUCED, DIFFERS, NOT_MEASURED)
+# What people read of a number that is measured, but lies within its error only because that is wide; the reason of its
+# cell begins so.
+TOO_FEW = "too few to tell"
 
 # With some 200 cells, fewer than one would lie outside by chance.
 WITHIN = 3.0
@@ -100,6 +103,11 @@ def compared(*, measured: float, published: float, standard_error: float, quanti
 def not_measured(reason: str, **what: Any) -> dict[str, Any]:
     """The cell of a published number that there is no measured one for, and why."""
     return cell(verdict=NOT_MEASURED, reason=reason, **what)
+
+
+def told(row: Any) -> str:
+    """The verdict of a cell (a row of `frame`) as people read it, `TOO_FEW` where a number was measured for none."""
+    return TOO_FEW if row.verdict == NOT_MEASURED and not pd.isna(row.measured) else str(row.verdict)
 
 
 def verdict(measured: float, published: float, standard_error: float, digits: int = DIGITS["accuracy_percent"]) -> str:

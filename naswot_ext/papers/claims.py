@@ -15,7 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, REPRODUCED, WITHIN, cell, compared, frame, not_measured
+from naswot_ext.papers.cells import (
+    DIFFERS,
+    NOT_MEASURED,
+    REPRODUCED,
+    TOO_FEW,
+    WITHIN,
+    cell,
+    compared,
+    frame,
+    not_measured,
+    told,
+)
 from naswot_ext.papers.smallest import THRESHOLD, smallest_and_params
 
 RANK_BY_SCORE, RANK_BY_PARAMS = 667, 8597
@@ -127,7 +138,7 @@ def _by_score(
     judged = {"verdict": REPRODUCED if within else DIFFERS}
     # An error so large that a rank of 667 could hardly be told from the first, nor the ranks from each other.
     if within and error > max(spread, RANK_BY_SCORE) / WITHIN:
-        judged = {"verdict": NOT_MEASURED, "reason": f"too few to tell: {drawn} of {total - 1} others; {reason}"}
+        judged = {"verdict": NOT_MEASURED, "reason": f"{TOO_FEW}: {drawn} of {total - 1} others; {reason}"}
     return (
         compared(
             measured=float(np.mean(ranks)),
@@ -241,7 +252,7 @@ def association(table: pd.DataFrame, known: int, proxy: str = "jacobian") -> pd.
     too_few = found.p >= SIGNIFICANT and found.n < known
     counted = f"{found.n} of {known} networks" if found.n < known else f"{found.n} networks"
     parts = [
-        f"{'too few to tell: ' * too_few}{counted}, {_initialisations(networks)}",
+        f"{f'{TOO_FEW}: ' * too_few}{counted}, {_initialisations(networks)}",
         f"p = {found.p:.2g} given parameters (t = {found.t:.2f}, {found.slope:.3g} points a unit of score)",
         f"p = {by_log.p:.2g} given their logarithm" if not by_log.why else "",
         f"{left_out} left out as a score failed or was singular" if left_out else "",
@@ -268,7 +279,7 @@ def association_told(cells: pd.DataFrame) -> str:
     if math.isnan(row.measured):
         return f"Linear association not tested: {row.reason}"
     _, _, found = row.reason.partition("; ")
-    return f"Linear association: {'too few to tell' if row.verdict == NOT_MEASURED else row.verdict}; {found}"
+    return f"Linear association: {told(row)}; {found}"
 
 
 def no_association(reason: str, proxy: str = "jacobian") -> pd.DataFrame:

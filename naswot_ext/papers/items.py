@@ -34,6 +34,8 @@ class Item:
 
 
 PAPERS = {"icml2021": "ICML 2021", "arxiv2020": "arXiv 2020"}
+# The category of the report that holds the pages of all verdicts (`papers.pages`); its first page links to it.
+VERDICTS_CATEGORY = "All verdicts"
 # What the papers are called in the table of published numbers.
 SOURCES = {"icml2021": "mellor2021-icml", "arxiv2020": "mellor2020-arxiv-v1"}
 

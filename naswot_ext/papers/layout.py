@@ -19,10 +19,9 @@ from typing import Any
 import pandas as pd
 
 from naswot_ext.config import method_key
-from naswot_ext.papers.cells import DIFFERS, DIGITS, NOT_MEASURED, REPRODUCED, WITHIN, write_cells
+from naswot_ext.papers.cells import DIFFERS, DIGITS, NOT_MEASURED, REPRODUCED, TOO_FEW, WITHIN, told, write_cells
 from naswot_ext.tables import cell, title, write_text
 
-TOO_FEW = "too few to tell"  # measured, but not judged
 MARKS = {REPRODUCED: "=", DIFFERS: "≠", TOO_FEW: "?", NOT_MEASURED: "–"}
 _LATEX_MARKS = {**MARKS, REPRODUCED: "$=$", DIFFERS: r"$\neq$", NOT_MEASURED: "--"}
 
@@ -142,11 +141,11 @@ def write_table(
     """
     write_cells(cells, csv)
     columns, rows = _columns(cells), list(_rows(cells))
-    told = [_sentence(note), _legend(cells)] if note else [_legend(cells)]
+    heads = [_sentence(note), _legend(cells)] if note else [_legend(cells)]
     reasons = list(_reasons(cells))
-    write_text(_markdown(heading, columns, rows, [*told, *reasons]), markdown)
-    write_text(_html(heading, columns, rows, [*told, *reasons]), html)
-    write_text(_latex(" ".join([_sentence(heading), *told]), columns, rows, reasons), tex)
+    write_text(_markdown(heading, columns, rows, [*heads, *reasons]), markdown)
+    write_text(_html(heading, columns, rows, [*heads, *reasons]), html)
+    write_text(_latex(" ".join([_sentence(heading), *heads]), columns, rows, reasons), tex)
 
 
 def _places(cells: pd.DataFrame) -> list[tuple[str, str]]:
@@ -201,13 +200,9 @@ def _entry(row: Any) -> _Entry:
         _number(row.measured, std, digits),
         _number(row.published, row.published_std, digits),
         difference,
-        _kind(row),
+        told(row),
         row.reason or "",
     )
-
-
-def _kind(row: Any) -> str:
-    return TOO_FEW if row.verdict == NOT_MEASURED and not pd.isna(row.measured) else row.verdict
 
 
 def _number(mean: float, std: float, digits: int) -> str:
@@ -256,7 +251,7 @@ def _reasons(cells: pd.DataFrame) -> Iterator[str]:
         for reason, rows in part.groupby("reason", sort=False):
             methods = list(dict.fromkeys(_NAMES.get(method, method) for method in rows["method"]))
             datasets = list(dict.fromkeys(title(dataset) for dataset in rows["dataset"]))
-            kind = _kind(next(rows.itertuples()))
+            kind = told(next(rows.itertuples()))
             said = "Remark" if kind in (REPRODUCED, DIFFERS) else kind.capitalize()
             why = str(reason).removeprefix(f"{TOO_FEW}: ")
             yield _sentence(f"{said}: {', '.join(methods)} on {', '.join(datasets)}: {why}")

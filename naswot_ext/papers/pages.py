@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
+from naswot_ext.papers.cells import TOO_FEW, told
 from naswot_ext.papers.items import PAPERS
-from naswot_ext.papers.layout import MARKS, TOO_FEW
-from naswot_ext.papers.summary import blocks, items_of, joined, measured, published, told
+from naswot_ext.papers.layout import MARKS
+from naswot_ext.papers.summary import blocks, items_of, joined, measured, published
 from naswot_ext.tables import cell, title
 
 COLUMNS = ["Item", "Space", "Accuracy", "Method", "Measured", "Published", "Standard errors", "Verdict", "Why"]

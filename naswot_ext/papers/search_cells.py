@@ -18,6 +18,7 @@ from naswot_ext.papers.cells import (
     DIGITS,
     NOT_MEASURED,
     REPRODUCED,
+    TOO_FEW,
     WITHIN,
     compared,
     frame,
@@ -161,11 +162,11 @@ def _too_few(std: float, runs: int, row: Any, pool_share: float, shared: float, 
     if not standard_error(std, runs, row.std, None, pool_share=pool_share, at_least=shared) > limit:
         return ""
     if shared > limit:
-        return f"too few to tell: {made_by['initialisations']} initialisations"
+        return f"{TOO_FEW}: {made_by['initialisations']} initialisations"
     if not pool_share:
-        return f"too few to tell: {runs} runs"
+        return f"{TOO_FEW}: {runs} runs"
     drawn = made_by.get("n_samples") or 1
-    return f"too few to tell: {drawn} of {made_by['draw']['architectures']} scored architectures a run"
+    return f"{TOO_FEW}: {drawn} of {made_by['draw']['architectures']} scored architectures a run"
 
 
 def _of_paper(row: Any, published: pd.DataFrame) -> Iterable[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from naswot_ext.papers.cells import NOT_MEASURED
-from naswot_ext.papers.summary import joined, measured, published, told
+from naswot_ext.papers.cells import NOT_MEASURED, told
+from naswot_ext.papers.summary import joined, measured, published
 from naswot_ext.tables import cell, title
 
 # The numbers that the papers' abstracts and introductions stand on: (paper, item, method, n_samples, data set, split).

@@ -9,8 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, VERDICTS, WITHIN
-from naswot_ext.papers.items import ITEMS, PAPERS
-from naswot_ext.papers.layout import TOO_FEW
+from naswot_ext.papers.items import ITEMS, PAPERS, VERDICTS_CATEGORY
 from naswot_ext.tables import cell as cell_text
 from naswot_ext.tables import title
 
@@ -36,9 +35,6 @@ _FORMS = {
 
 # ("p", "strong", "h2" or "h3", text), ("ul", texts) or ("table", rows of which the first is the head)
 Block = tuple[str, Any]
-
-# Where the pages of `papers.pages` are in the report.
-VERDICTS_CATEGORY = "All verdicts"
 
 
 def summary(cells: Iterable[pd.DataFrame], note: str = "") -> tuple[pd.DataFrame, str]:
@@ -220,11 +216,6 @@ def published(cell: Any, spread: bool = False) -> str:
 def _number(quantity: str, value: float, std: float | None) -> str:
     form, unit = _FORMS[quantity]
     return "" if pd.isna(value) else form.format(value) + cell_text(std, f" ± {form}") + unit
-
-
-def told(cell: Any) -> str:
-    """A cell's verdict as people read it: a number that is within an error that is too large for one is `TOO_FEW`."""
-    return TOO_FEW if cell.verdict == NOT_MEASURED and not pd.isna(cell.measured) else str(cell.verdict)
 
 
 def _numbers(cell: pd.Series) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from naswot_ext.papers.cells import DIGITS, NOT_MEASURED, REPRODUCED, compared, frame, not_measured
+from naswot_ext.papers.cells import DIGITS, NOT_MEASURED, REPRODUCED, TOO_FEW, compared, frame, not_measured
 from naswot_ext.papers.items import SOURCES
 
 QUANTITY = "kendall_tau"
@@ -89,7 +89,7 @@ def _cell(
         **of_paper,
     )
     if found["verdict"] == REPRODUCED and own > TOO_WIDE:
-        found |= {"verdict": NOT_MEASURED, "reason": "; ".join(["too few to tell", *remarks])}
+        found |= {"verdict": NOT_MEASURED, "reason": "; ".join([TOO_FEW, *remarks])}
     return found
 
 

@@ -181,7 +181,7 @@ def group_of(proxy):
 
 def image_size_of(proxy):
     """How many images a proxy, or a group of them, is scored on."""
-    return config["batch_sizes"].get(proxy, config["batch_size"])
+    return configuration.image_size(config, proxy)
 
 
 def batch_of(wildcards):

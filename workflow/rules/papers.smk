@@ -7,7 +7,7 @@ import importlib.util
 from types import SimpleNamespace
 
 from naswot_ext.experiments import library_names
-from naswot_ext.papers.items import ITEMS, PAPERS, official
+from naswot_ext.papers.items import ITEMS, PAPERS, VERDICTS_CATEGORY, official
 from naswot_ext.papers.items import SOURCES as PAPER_SOURCES
 
 # Searches that pay for trainings, so that their ground truth must know those.
@@ -23,8 +23,6 @@ IMAGES_OF_PAPER = {"icml2021": 128, "arxiv2020": 256}
 ITEM = {(item.paper, item.name): item for item in ITEMS}
 # Those with published numbers or claims to stand beside.
 WITH_CELLS = ["icml2021/figure3", "arxiv2020/figure5"]
-# The category of the report that holds them all; its first page links to it.
-VERDICTS = "All verdicts"
 OF_KIND = {
     kind: one_of([f"{item.paper}/{item.name}" for item in ITEMS if item.kind == kind])
     for kind in {item.kind for item in ITEMS}
@@ -111,16 +109,21 @@ def panel_files(pattern, item, **wildcards):
     ]
 
 
-def published_methods(item):
-    """(method, N or None) of each row of a published table, in its order."""
+def published_rows(item):
+    """The rows of a published table, in its order."""
     with open(PUBLISHED, newline="", encoding="utf-8") as file:
-        rows = [
+        return [
             row
             for row in csv.DictReader(file)
             if row["source"] == PAPER_SOURCES[item.paper] and row["table"] == item.name
         ]
+
+
+def published_methods(item):
+    """(method, N or None) of each row of a published table, in its order."""
     found = [
-        (r["method"], int(r["n_samples"]) if r["n_samples"] else None) for r in rows
+        (r["method"], int(r["n_samples"]) if r["n_samples"] else None)
+        for r in published_rows(item)
     ]
     return list(dict.fromkeys(found))
 
@@ -478,12 +481,7 @@ def datasets_of(item):
     """The data sets whose numbers a table or figure shows: a search by one data set is reported on all."""
     if item.kind != "searches":
         return [dataset for _, dataset in item.panels]
-    with open(PUBLISHED, newline="", encoding="utf-8") as file:
-        return [
-            row["dataset"]
-            for row in csv.DictReader(file)
-            if row["source"] == PAPER_SOURCES[item.paper] and row["table"] == item.name
-        ]
+    return [row["dataset"] for row in published_rows(item)]
 
 
 def item_labels(wildcards, form):
@@ -1181,13 +1179,13 @@ rule paper_summary:
         html=report(
             "<results>/summary.html",
             caption="../report/paper_summary.rst",
-            category=VERDICTS,
+            category=VERDICTS_CATEGORY,
             labels={"page": "1. What was reproduced, what differs and why"},
         ),
         numbers=report(
             "<results>/numbers.html",
             caption="../report/paper_numbers.rst",
-            category=VERDICTS,
+            category=VERDICTS_CATEGORY,
             labels={"page": "2. Every number, by space, data set, method and verdict"},
         ),
         icml2021_figure3=report(
