@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -27,18 +29,14 @@ def write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, synced to disk, only when the block succeeds.
 
-    Raises NaswotError where the file cannot be written; `path` is then as it was before.
+    What writers of `path` that were killed have left is removed. Raises NaswotError where the file cannot be written;
+    `path` is then as it was before.
     """
     path = Path(path)
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last: some writers choose the format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(handle)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # as any new file; mkstemp's are the owner's alone
-    temporary = Path(name)
+        _remove_orphans(path)
+        handle, temporary = _locked_temporary(path)
     try:
         with write_errors(path):
             yield temporary
@@ -48,6 +46,36 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+        os.close(handle)
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside `path` and the handle that locks it: for as long as it is open, its writer is alive."""
+    while True:
+        # The suffix stays last: some writers choose the format by it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        # A file system without locks has nobody's temporaries removed.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.fchmod(handle, 0o666 & ~umask)  # as any new file; mkstemp's are the owner's alone
+        # Between its making and its lock, another writer of `path` may have taken it for an orphan.
+        if os.path.exists(name):
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove the temporaries of `path` that nobody locks: their writers were killed."""
+    for name in path.parent.glob(f".{glob.escape(path.stem)}.{'?' * 8}{glob.escape(path.suffix)}"):
+        with suppress(OSError):  # its writer lives, or has just finished, or it is another's who may not be disturbed
+            handle = os.open(name, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                name.unlink()
+            finally:
+                os.close(handle)
 
 
 def refuse_stand_in(path: str | os.PathLike[str]) -> None:

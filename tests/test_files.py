@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +39,57 @@ def test_a_block_that_succeeds_replaces_the_file(tmp_path: Path) -> None:
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+HALF = """
+import os, signal, sys
+from naswot_ext.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.txt", "runs-0.parquet.run-1.checkpoint", "[a*?].txt"])
+def test_what_a_killed_writer_leaves_is_removed_by_the_next_writer_of_the_same_file(tmp_path: Path, name: str) -> None:
+    path, other = tmp_path / name, tmp_path / f"b{name}"
+    for killed in (path, other):
+        assert subprocess.run([sys.executable, "-c", HALF, killed], check=False).returncode == -signal.SIGKILL
+    left = set(tmp_path.iterdir())
+    assert len(left) == 2
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert set(tmp_path.iterdir()) == {path, *(file for file in left if file.name.startswith(f".{other.stem}."))}
+
+
+def test_a_writer_that_lives_keeps_its_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic_path(path) as first:
+        first.write_text("first")
+        with atomic_path(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _write_often(path: Path) -> None:
+    for _ in range(200):
+        with atomic_path(path) as temporary:
+            temporary.write_text(str(os.getpid()))
+
+
+def test_writers_of_one_file_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    writers = [multiprocessing.get_context("spawn").Process(target=_write_often, args=(path,)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    assert path.read_text() in {str(writer.pid) for writer in writers}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
