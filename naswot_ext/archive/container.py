@@ -25,6 +25,10 @@ TOP = "naswot"  # the one folder that unpacking makes
 MANIFEST = "MANIFEST.sha256"
 _CHUNK = 1 << 16
 _LEVEL = 10
+# Scores and tables become some five times as large. Zeros would become 30,000 times as large, and fill the disk.
+_MOST_GROWTH, _ALWAYS_FINE = 1000, 1 << 28
+# Read by this many bytes, even zeros stay below 40 MB of memory.
+_COMPRESSED_CHUNK = 1 << 10
 
 
 def files_in(folder: Path) -> list[str]:
@@ -90,7 +94,8 @@ def unpack(archive: str | os.PathLike[str], folder: Path) -> Path:
     """Unpack an archive into a folder; the folder in it that holds the files.
 
     Raises NaswotError for a file that is not Zstandard or a tar, is cut short, or holds anything but files below `TOP`
-    (absolute paths, `..`, links, devices, a name twice).
+    (absolute paths, `..`, links, devices, holes, a name twice), or would become 1,000 times as large
+    (and more than 256 MiB).
     """
     if not Path(archive).is_file():
         raise NaswotError(f"No such file: {archive}. Correct the path, or make it with `snakemake archive`.")
@@ -122,10 +127,11 @@ def _unpack_tar(file: _Decompressed, archive: str | os.PathLike[str], folder: Pa
 
 def _checked(member: tarfile.TarInfo, archive: str | os.PathLike[str]) -> str:
     path = PurePosixPath(member.name)
-    if not member.isreg() or path.is_absolute() or ".." in path.parts or len(path.parts) < 2 or path.parts[0] != TOP:
+    outside = path.is_absolute() or ".." in path.parts or len(path.parts) < 2 or path.parts[0] != TOP
+    if outside or not member.isreg() or member.issparse():
         raise NaswotError(
-            f"{archive} is none that `snakemake archive` wrote: it holds {member.name!r}, which is not a file below "
-            f"{TOP}/. Nothing was written outside of a temporary folder."
+            f"{archive} is none that `snakemake archive` wrote: it holds {member.name!r}, which is not a whole file "
+            f"below {TOP}/. Nothing was written outside of a temporary folder."
         )
     return str(path)
 
@@ -150,26 +156,38 @@ def _readable(archive: str | os.PathLike[str]) -> Iterator[None]:
 
 
 class _Decompressed(io.RawIOBase):
-    """What a Zstandard file holds, read once from its beginning; EOFError where the file ends before its content."""
+    """What a Zstandard file holds, read once from its beginning.
+
+    Raises EOFError where the file ends before its content, OverflowError where that is far larger than the file.
+    """
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
+        self._most = max(_ALWAYS_FINE, _MOST_GROWTH * os.fstat(file.fileno()).st_size)
         self._decompressor = zstandard.ZstdDecompressor().decompressobj()
-        self._buffer = b""
+        self._buffer, self._at = b"", 0
         self._last, self._position = b"", 0
 
     def read(self, size: int = -1) -> bytes:
-        while (size < 0 or len(self._buffer) < size) and not self._decompressor.eof:
-            chunk = self._file.read(_CHUNK)
-            if not chunk:
-                raise EOFError("it ends too early")
-            self._buffer += self._decompressor.decompress(chunk)
-            if self._decompressor.eof and (self._decompressor.unused_data or self._file.read(1)):
-                raise EOFError("it goes on behind its end")
-        size = len(self._buffer) if size < 0 else size
-        read, self._buffer = self._buffer[:size], self._buffer[size:]
+        while (size < 0 or len(self._buffer) - self._at < size) and not self._decompressor.eof:
+            self._fill()
+        end = len(self._buffer) if size < 0 else self._at + size
+        read = self._buffer[self._at : end]
+        self._at += len(read)
         self._last, self._position = read or self._last, self._position + len(read)
         return read
+
+    def _fill(self) -> None:
+        chunk = self._file.read(_COMPRESSED_CHUNK)
+        if not chunk:
+            raise EOFError("it ends too early")
+        self._buffer, self._at = self._buffer[self._at :] + self._decompressor.decompress(chunk), 0
+        if self._position + len(self._buffer) > self._most:
+            raise OverflowError(
+                f"it would become more than {_MOST_GROWTH:,} times as large, as no archive of ours does"
+            )
+        if self._decompressor.eof and (self._decompressor.unused_data or self._file.read(1)):
+            raise EOFError("it goes on behind its end")
 
     def rest(self, start: int) -> Iterator[bytes]:
         """All from `start`, a position in what was read last, to the end."""

@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,32 @@ def _sparse(**others: str) -> bytes:
         member.pax_headers = {**_SPARSE, **others}
         tar.addfile(member)
     return content.getvalue()
+
+
+def test_a_file_with_a_hole_is_not_unpacked(tmp_path: Path) -> None:
+    large = 1 << 50
+    content = _sparse(**{"GNU.sparse.realsize": str(large), "GNU.sparse.map": f"{large},0"})
+    (tmp_path / "bad.tar.zst").write_bytes(zstandard.compress(content))
+    with pytest.raises(NaswotError, match="is not a whole"):
+        unpack(tmp_path / "bad.tar.zst", tmp_path / "other")
+
+
+def test_zeros_without_end_are_refused_before_they_fill_memory_or_disk(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("naswot/x")
+    member.size = 1 << 34
+    compressor = zstandard.ZstdCompressor().compressobj()
+    with open(tmp_path / "bad.tar.zst", "wb") as file:
+        file.write(compressor.compress(member.tobuf()))
+        # An eighth of what the member says: none of it may matter.
+        for _ in range(1 << 8):
+            file.write(compressor.compress(bytes(1 << 23)))
+        file.write(compressor.flush())
+    tracemalloc.start()
+    with pytest.raises(NaswotError, match=r"more than 1,000 times as large.*Fetch or make it again"):
+        unpack(tmp_path / "bad.tar.zst", tmp_path / "other")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    tracemalloc.stop()
+    assert (tmp_path / "other/naswot/x").stat().st_size <= 1 << 28
 
 
 _GOOD = _tar(("naswot/a", b"good"))
