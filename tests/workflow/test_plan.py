@@ -224,6 +224,9 @@ def test_a_timing_without_a_record_is_left_out_where_the_seconds_go_by_the_work(
     assert (job.rule, job.units, job.seconds) == ("training", 3000, 30)
 
 
+SCRIPTS = {rule: "search" if rule == "search_runs" else rule for rule in MEASURES if rule != "correlation"}
+
+
 @functools.cache
 def paper_config() -> dict[str, Any]:
     """The papers' config at full scale, with a search of each kind that builds networks."""
@@ -334,25 +337,40 @@ def test_work_that_cannot_be_told_has_no_units() -> None:
     assert units("training", SHARD, {"options": {"epochs": 1}}, Images(8)) is None
 
 
-def test_the_config_tells_the_work_of_each_job_as_its_record_does(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scripts = {rule: "search" if rule == "search_runs" else rule for rule in MEASURES if rule != "correlation"}
+@pytest.fixture(scope="module")
+def recorded(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A run of both papers without its work, of network seed 5, with the records of the jobs that measure."""
+    folder = tmp_path_factory.mktemp("recorded")
     # The size of the images is in the records of the batches.
-    copied = without_work(copy_of(checkout, tmp_path / "checkout"), {"batch", *scripts.values()})
-    config = changed(PAPERS, "searches/algorithms/naswot_live", {"n_samples": [2], "runs": 1})
-    run = Project(tmp_path / "run", copied, config)
+    copied = without_work(copy_of(checkout, folder / "checkout"), {"batch", *SCRIPTS.values()})
+    config = changed(PAPERS, "searches/algorithms/naswot_live", {"n_samples": [2], "runs": 1}) | {"seeds": [5]}
+    run = Project(folder / "run", copied, config)
     run.folder.mkdir()
     (run.folder / "table.csv").write_text("")
     run.run("results/report.html", "--scheduler", "greedy")
-    shutil.move(run.folder / "results", tmp_path / "earlier")
-    monkeypatch.chdir(run.folder)
-    monkeypatch.setenv("PYTHONPATH", str(copied))
-    made = make_plan(["config.yaml"], timings=[tmp_path / "earlier"], snakefile=copied / "Snakefile")
-    lines = {rule: line for rule, line in made.lines.items() if rule in scripts}
-    assert set(lines) == set(scripts) - {"search_runs"}
+    return run
+
+
+def test_the_config_tells_the_work_of_each_job_as_its_record_does(
+    recorded: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in ("config.yaml", "table.csv"):
+        shutil.copy(recorded.folder / file, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(recorded.checkout))
+    earlier = [recorded.folder / "results"]
+    made = make_plan(["config.yaml"], timings=earlier, snakefile=recorded.checkout / "Snakefile")
+    lines = {rule: line for rule, line in made.lines.items() if rule in SCRIPTS}
+    assert set(lines) == set(SCRIPTS) - {"search_runs"}
     assert all(0 < line.timings <= line.jobs for line in lines.values())
     assert [rule for rule, line in lines.items() if line.scaled or line.longer or line.unknown] == []
+
+
+@pytest.mark.parametrize("rule", ["ablation", "training", "kernels", "jacobian_correlations", "library"])
+def test_what_is_measured_has_the_first_seed_of_the_config(recorded: Project, rule: str) -> None:
+    records = [json.loads(file.read_text()) for file in (recorded.folder / "results/jobs").rglob("*.json")]
+    params = [record["params"] for record in records if record["rule"] == rule]
+    assert {each["values"][each["names"]["options"][0]]["seed"] for each in params} == {5}
 
 
 def test_every_rule_that_has_a_benchmark_file_is_found_by_its_name() -> None:

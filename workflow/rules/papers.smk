@@ -264,7 +264,7 @@ def ablation_options(w):
         "options": {
             "samples": options["samples"],
             "batch_size": image_size_of(w.proxy),
-            "seed": 0,
+            "seed": SEEDS[0],
             **more,
         },
     }
@@ -573,7 +573,7 @@ rule training:
         proxy="naswot",
         choose=lambda w: choose(w.space, CHOSEN_BY, by="above", threshold=90.0),
         options={
-            "seed": 0,
+            "seed": SEEDS[0],
             "held_out": config["batch_size"],
             **{
                 key: config["papers"]["training"][key]
@@ -614,7 +614,7 @@ rule kernels:
     params:
         network=lambda w: config["spaces"][w.space]["network"],
         choose=lambda w: bands("kernels", w.space),
-        options={"seed": 0},
+        options={"seed": SEEDS[0]},
         device=lambda w: device_kind(),
         versions=versions(),
         code=lambda w: fingerprint(
@@ -648,7 +648,7 @@ rule jacobian_correlations:
     params:
         network=lambda w: config["spaces"][w.space]["network"],
         choose=lambda w: bands("histograms", w.space),
-        options={"seed": 0},
+        options={"seed": SEEDS[0]},
         device=lambda w: device_kind(),
         versions=versions(),
         code=lambda w: fingerprint(
@@ -682,7 +682,7 @@ rule library:
     params:
         proxy="jacobian",
         options={
-            "seed": 0,
+            "seed": SEEDS[0],
             "initialisations": config["papers"]["library"]["initialisations"],
         },
         device=lambda w: device_kind(),
