@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from naswot_ext.papers.items import ITEMS
+from naswot_ext.papers.items import PAPERS as TITLES
 from tests.workflow.browser import Page
 from tests.workflow.conftest import Project
 from tests.workflow.test_report import ROWS, Report, needs_chromium
@@ -197,14 +198,19 @@ def test_the_report_opens_on_what_was_reproduced_and_shows_every_table_and_figur
         first = (papers.folder / "results" / "summary.md").read_text().splitlines()[0].strip("*")
         assert first in text
         assert {category for category, _ in report.menus()} == {"All verdicts", "ICML 2021", "arXiv 2020"}
-        figures = 0
+        shown: dict[str, list[str]] = {}
         for category, subcategory in report.menus():
             report.show(category, subcategory)
-            for row in range(len(page.evaluate(ROWS)) if subcategory == "Figures" else 0):
+            for row, entry in enumerate(page.evaluate(ROWS) if subcategory == "Figures" else []):
                 report.click(row)
                 assert report.image()["naturalWidth"] > 100
-                figures += 1
-        assert figures == sum(item.kind not in ("searches", "claim") for item in ITEMS)
+                figure = "".join(entry["labels"][0].partition(":")[0].lower().split())
+                shown.setdefault(category, []).append(figure)
+        # By number, figure 10 behind figure 9.
+        assert shown == {
+            title: [item.name for item in ITEMS if item.paper == paper and item.kind not in ("searches", "claim")]
+            for paper, title in TITLES.items()
+        }
         assert page.errors == []
         assert {url.partition(":")[0] for url in page.requests} <= {"file", "data", "blob", "about"}
 
