@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,9 @@ def partial_file(output: Path, facts: Mapping[str, Any], together: int = 1) -> I
             file = open(path, "ab+", buffering=0)  # noqa: SIM115 (closed below)
             fcntl.flock(file, fcntl.LOCK_EX)
             # Between opening and locking, the holder before us may have finished and removed the file.
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                break
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    break
             file.close()
     try:
         yield None if output.exists() and _made_by(output) == facts else Partial(file, output, facts, together)
