@@ -15,6 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 # Google's hosts, for which the server can stand in.
 DRIVE = ("https://drive.google.com", "https://drive.usercontent.google.com")
 
+# Seconds after which the server goes on that has stalled or is held.
+PATIENCE = 240.0
+
 
 @dataclass
 class Served:
@@ -32,6 +35,8 @@ class Served:
     cuts: list[int] = field(default_factory=list)
     stalls: list[int] = field(default_factory=list)
     seconds_a_block: float = 0.0
+    # Where there is one, all but the first block of a body waits for it.
+    held: threading.Event | None = None
 
 
 @dataclass
@@ -154,13 +159,16 @@ class _Handler(BaseHTTPRequestHandler):
         block = 1 << 14
         while start < min(stop, len(served.content)):
             if start == stall:
-                self.state.closing.wait(30)
+                self.state.closing.wait(PATIENCE)
                 return
             end = min(start + block, stop, stop if stall is None else stall)
+            # Counted before: when all of it is there, the count is whole.
+            request.sent += len(served.content[start:end])
             self.wfile.write(served.content[start:end])
             self.wfile.flush()
-            request.sent += len(served.content[start:end])
             start = end
+            if served.held:
+                served.held.wait(PATIENCE)
             time.sleep(served.seconds_a_block)
 
 
