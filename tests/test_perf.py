@@ -116,12 +116,20 @@ def test_a_part_that_hangs_is_ended_with_what_it_started(gpu: ModuleType) -> Non
         time.sleep(600)
 
     start = time.monotonic()
-    figures, failures, _ = run_part(gpu, part, seconds=2)
-    assert time.monotonic() - start < 10
-    assert failures == ["not finished in 2 s"]
-    state = Path(f"/proc/{figures['child']}/stat")
-    # Gone, or dead and waiting for its new parent.
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    figures, failures, _ = run_part(gpu, part, seconds=5)
+    assert time.monotonic() - start < 120
+    assert failures == ["not finished in 5 s"]
+    while lives(figures["child"]):
+        assert time.monotonic() - start < 120
+        time.sleep(0.05)
+
+
+def lives(process: int) -> bool:
+    """Whether it is neither gone nor dead and waiting for its new parent."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_the_space_is_projected_where_there_is_no_time_for_all_of_it() -> None:
@@ -129,7 +137,8 @@ def test_the_space_is_projected_where_there_is_no_time_for_all_of_it() -> None:
     program = """
 import dataclasses, json, gpu
 sizes = dataclasses.replace(gpu.TINY, space=15_625, reserve=5.0, in_flight=(1,), processes=())
-print(json.dumps(gpu.run_part(gpu.space, sizes, "cpu", 8.0)))
+gpu.Bench.left = lambda bench: 8.0  # however long its process took to be warm
+print(json.dumps(gpu.run_part(gpu.space, sizes, "cpu", 300.0)))
 """
     path = os.pathsep.join([str(PERF), str(REPOSITORY)])
     printed = subprocess.check_output([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, text=True)
@@ -159,7 +168,7 @@ def test_a_run_that_has_nothing_to_do_needs_nothing_scored(
     monkeypatch.setattr(scaling, "job_seconds", lambda folder, jobs: 1.0)
     found = scaling.by_shards(scaling.TINY, tmp_path, [])
     assert found["dry_run_seconds_by_shards"].keys() == {"3"}
-    assert 0 < found["noop_seconds"] < 60
+    assert 0 < found["noop_seconds"] < 300
     assert (tmp_path / "shards-3/results/report.html").read_bytes() == b""
 
 

@@ -143,17 +143,24 @@ from naswot_ext.scoring import score_architectures
 batch, output = sys.argv[1:]
 score_architectures("nasbench201", range(30), "naswot", batch, 0, output, record_seconds=False)
 """
+# Stops behind the 20th row: however late it is killed, it has not come to its end.
+STOPPING = """
+import time
+from naswot_ext import partial
+append = partial.Partial.append
+partial.Partial.append = lambda self, rows: time.sleep(600) if self.rows == 20 else append(self, rows)
+"""
 
 
-def start(batch: Path, output: Path, **options) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, str(batch), str(output)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+def start(batch: Path, output: Path, before: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", before + PROGRAM, str(batch), str(output)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_killed_shard_goes_on_where_it_was_with_the_same_bytes(batch: Path, tmp_path: Path) -> None:
     output, partial = tmp_path / "killed.parquet", tmp_path / "killed.parquet.partial"
-    process = start(batch, output)
-    deadline = time.monotonic() + 120
+    process = start(batch, output, STOPPING)
+    deadline = time.monotonic() + 240
     while not (partial.exists() and partial.read_text().count("\n") > 5):
         assert time.monotonic() < deadline, "the shard did not start"
         time.sleep(0.01)

@@ -70,7 +70,7 @@ def test_what_has_no_ground_truth_is_drawn_again_free_of_charge() -> None:
     assert (found["evaluations"] == 20).all()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(600)
 def test_a_policy_that_finds_nothing_with_ground_truth_ends_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     # One architecture of the space, which takes 15,625 draws to meet.
     table = among(truth([SPACE.architecture(0)], np.ones(1), np.ones(1)))

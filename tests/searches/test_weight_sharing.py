@@ -277,19 +277,22 @@ def assert_equal(a: Any, b: Any) -> None:
 def test_a_search_that_is_killed_outright_goes_on_to_the_same_weights_and_result(tmp_path: Path) -> None:
     options = {**SMALL, "epochs": 3}
     script = (
-        "import sys, torch; from pathlib import Path; from naswot_ext.supernets import session\n"
+        "import sys, time, torch; from pathlib import Path; from naswot_ext.supernets import session\n"
         "from tests.supernets.toy import search, setting\n"
         "session.SAVE_SECONDS = session.SAY_SECONDS = 0.0; torch.set_num_threads(1)\n"
-        f"say = lambda line: print(line, flush=True)\n"
+        # The one that is killed stops in its last epoch: however late it is, it has not come to its end.
+        "def say(line):\n"
+        "    print(line, flush=True)\n"
+        "    if '2 epochs and 3 of' in line and sys.argv[2:]: time.sleep(600)\n"
         f"print(search('gdas', setting(Path(sys.argv[1]), count=64, say=say, **{options!r})).arch, flush=True)\n"
     )
 
-    def start(checkpoint: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", script, str(checkpoint)]
+    def start(checkpoint: Path, *stops: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", script, str(checkpoint), *stops]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env={**os.environ})
 
     killed = tmp_path / "killed.pt"
-    process = start(killed)
+    process = start(killed, "stops")
     assert process.stdout is not None
     for line in process.stdout:
         if "1 epochs and 2 of" in line:
