@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
@@ -55,7 +55,7 @@ def test_all_are_written_where_all_must_be():
     assert not all(some)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=20))
 def test_ends_of_lines_are_kept_in_order_apart_and_within_their_room(wanted):
     places = _apart(np.array(wanted), 4.0, 0.0, 100.0)
