@@ -262,7 +262,7 @@ def _ranks(axes: Axes, part: pd.DataFrame, accuracy: str) -> None:
     sizes = sorted(found["batch_size"].unique())
     places = {size: i for i, size in enumerate(sizes)}
     networks = found["arch_index"].nunique()
-    order = found.groupby("arch_index")["accuracy"].first().sort_values().index
+    order = found.groupby("arch_index")["accuracy"].first().sort_values(kind="stable").index
     for i, index in enumerate(order):
         mine = found[found["arch_index"] == index].sort_values("batch_size")
         colour = accuracy_colour(float(mine["accuracy"].iloc[0]))
