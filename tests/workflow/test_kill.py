@@ -23,6 +23,9 @@ import os
 atexit.register(lambda: (print("this fails at its end", flush=True), os._exit(1)))
 
 """
+# In the report's script: what comes when the page is written, and what stops it there for the kill.
+_REPORTED = 'page = path.read_text(encoding="utf-8")'
+_STOPPED = 'import time; Path("written").touch(); time.sleep(600); '
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +39,9 @@ def uninterrupted(finished: Project, tmp_path_factory: pytest.TempPathFactory) -
     return project
 
 
-def _wait_for_a_half_scored_shard(project: Project) -> None:
-    for _ in range(600):
-        if len(project.calls) >= 2:
-            return
-        time.sleep(0.1)
-    pytest.fail("scoring did not begin")
+def _wait_for_half_scored_shards(project: Project) -> None:
+    """Wait until each of the two shards has its first score; held, they get no other."""
+    _wait_until(lambda: len(project.calls) == 2)
 
 
 @pytest.mark.parametrize("whole_group", [True, False], ids=["with its jobs", "alone"])
@@ -49,10 +49,11 @@ def test_snakemake_killed_while_scoring_goes_on_where_it_stopped(
     project: Project, uninterrupted: Project, whole_group: bool
 ) -> None:
     project.config["proxies"].append("slow")
-    process = project.start()
-    _wait_for_a_half_scored_shard(project)
-    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
-    process.wait()
+    with project.held():
+        process = project.start()
+        _wait_for_half_scored_shards(project)
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
     assert list((project.folder / ".snakemake" / "locks").iterdir())
     project.run()
     assert sorted(set(project.calls)) == sorted(set(uninterrupted.calls))
@@ -67,15 +68,16 @@ def test_snakemake_killed_while_scoring_goes_on_where_it_stopped(
 
 def test_a_second_run_beside_a_living_one_is_refused(project: Project) -> None:
     project.config["proxies"].append("slow")
-    process = project.start()
-    try:
-        _wait_for_a_half_scored_shard(project)
-        project.run("--dry-run")
-        assert "locked" in project.run(fails=True)
-        assert process.poll() is None
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    with project.held():
+        process = project.start()
+        try:
+            _wait_for_half_scored_shards(project)
+            project.run("--dry-run")
+            assert "locked" in project.run(fails=True)
+            assert process.poll() is None
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def test_a_job_that_fails_after_it_has_written_leaves_nothing_that_looks_finished(
@@ -100,9 +102,9 @@ def test_a_job_that_fails_after_it_has_written_leaves_nothing_that_looks_finishe
 def test_figures_of_a_run_that_was_killed_are_whole_or_made_again(project: Project) -> None:
     project.config["figures"]["dpi"] = 60
     figures = sorted((project.folder / "results/figures").rglob("*.png"))
-    before = {figure: figure.stat().st_mtime_ns for figure in figures}
+    before = [_time_of(figure) for figure in figures]
     process = project.start()
-    _wait_until(lambda: any(not f.exists() or f.stat().st_mtime_ns != before[f] for f in figures))
+    _wait_until(lambda: [_time_of(figure) for figure in figures] != before)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     again = {file.replace(".pdf", ".png") for files in project.to_do().values() for file in files}
@@ -113,22 +115,30 @@ def test_figures_of_a_run_that_was_killed_are_whole_or_made_again(project: Proje
     assert all(_dots(figure) == 60 for figure in figures)
 
 
-def test_a_report_that_was_killed_is_no_report(project: Project) -> None:
+def test_a_report_that_was_killed_is_no_report(project: Project, changed: Callable[[str, str, str], Any]) -> None:
     report = project.folder / "results/report.html"
     whole = report.stat().st_size
     report.unlink()
-    log = project.folder / "results/logs/report.log"
-    log.unlink()
-    process = project.start()
-    _wait_until(log.exists)
-    time.sleep(1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    written = project.folder / "written"
+    # Stops with a page that looks whole, in which the places of the checkout still stand.
+    with changed("workflow/scripts/report.py", _REPORTED, f"{_STOPPED}{_REPORTED}"):
+        process = project.start()
+        _wait_until(written.exists)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     assert not report.exists()
     assert project.to_do().keys() == {"html_report"}
     project.run()
     assert report.stat().st_size == pytest.approx(whole, rel=0.01)
     assert report.read_text().rstrip().endswith("</html>")
+
+
+def _time_of(file: Path) -> int | None:
+    """When it was made; None where it is not there."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _dots(figure: Path) -> int:
@@ -139,8 +149,7 @@ def _dots(figure: Path) -> int:
 
 
 def _wait_until(happened: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if happened():
-            return
+    deadline = time.monotonic() + 300
+    while not happened():
+        assert time.monotonic() < deadline, "nothing happened within five minutes"
         time.sleep(0.05)
-    pytest.fail("nothing happened within a minute")
