@@ -221,14 +221,23 @@ def test_a_search_that_trains_goes_on_where_it_was_killed_and_finds_the_same(
     changeable.config["searches"]["algorithms"] |= {"gdas@whole": options, "gdas@killed": options}
     checkpoint = changeable.folder / FOUND / "gdas@killed/runs-0-1.parquet.run-1.checkpoint"
     killed = f"{FOUND}/gdas@killed.parquet"
-    # A checkpoint after each step, so that there is one within seconds.
-    with changed("naswot_ext/supernets/session.py", "SAVE_SECONDS = 60.0", "SAVE_SECONDS = 0.0"):
-        process = changeable.start(killed)
-        try:
-            _wait_for(checkpoint)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    session = "naswot_ext/supernets/session.py"
+    # A checkpoint after each step, so that there is one within seconds. While it is held, run 1 takes no step behind
+    # the 30th: however late it is killed, it has not come to its end.
+    saved = "                saved = time.perf_counter()\n"
+    held = "self._setting.number == 1 and number >= 30 and __import__('os').path.exists('hold')"
+    stop = f"                while {held}:\n                    time.sleep(0.05)\n"
+    with (
+        changed(session, "SAVE_SECONDS = 60.0", "SAVE_SECONDS = 0.0"),
+        changed(session, saved, saved + stop),
+    ):
+        with changeable.held():
+            process = changeable.start(killed)
+            try:
+                _wait_for(checkpoint)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
         assert checkpoint.exists()
         assert not (changeable.folder / killed).exists()
         changeable.run(killed, f"{FOUND}/gdas@whole.parquet")
