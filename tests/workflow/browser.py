@@ -32,7 +32,7 @@ _OPTIONS = [
 class Page:
     """A page of a new browser: `open` it, `evaluate` in it; `errors` and `requests` say what happened meanwhile."""
 
-    def __init__(self, profile: Path, patience: float = 60.0) -> None:
+    def __init__(self, profile: Path, patience: float = 240.0) -> None:
         assert CHROMIUM
         self._patience = patience
         self.errors: list[str] = []
@@ -55,8 +55,7 @@ class Page:
         self._rest = b""
         self._sent = 0
         self._session: str | None = None
-        page = next(t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        attach = self._call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
+        attach = self._call("Target.attachToTarget", targetId=self._first_page(), flatten=True)
         self._session = attach["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self._call(f"{domain}.enable")
@@ -95,6 +94,16 @@ class Page:
                 world = self._call("Page.createIsolatedWorld", frameId=frame["frame"]["id"])
                 return self.evaluate(script, contextId=world["executionContextId"])
             assert time.monotonic() < end, "the frame stays empty"
+            time.sleep(0.05)
+
+    def _first_page(self) -> str:
+        """The page that the browser opens, which it may be asked for before it has."""
+        end = time.monotonic() + self._patience
+        while True:
+            targets = self._call("Target.getTargets")["targetInfos"]
+            if pages := [str(target["targetId"]) for target in targets if target["type"] == "page"]:
+                return pages[0]
+            assert time.monotonic() < end, "the browser opens no page"
             time.sleep(0.05)
 
     def screenshot(self) -> str:

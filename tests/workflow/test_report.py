@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,13 @@ class Report:
 
     def wait(self, condition: str) -> None:
         """Wait for an expression of JavaScript to become true."""
-        for _ in range(200):
-            if self.page.evaluate(condition):
-                return
+        self._wait(lambda: bool(self.page.evaluate(condition)), f"{condition} did not come true")
+
+    def _wait(self, happened: Callable[[], bool], otherwise: str) -> None:
+        end = time.monotonic() + 120
+        while not happened():
+            assert time.monotonic() < end, otherwise
             time.sleep(0.05)
-        pytest.fail(f"{condition} did not come true")
 
     def show(self, category: str, subcategory: str) -> None:
         """Open a category's menu of results."""
@@ -78,11 +80,9 @@ class Report:
     def text(self) -> str:
         """The words of the page that is shown in the report's frame, when it is whole."""
         self.wait("!!document.querySelector('#app iframe')")
-        for _ in range(200):
-            if self.page.evaluate_inside("document.readyState == 'complete' && !!document.querySelector('h1')"):
-                return str(self.page.evaluate_inside("document.body.innerText"))
-            time.sleep(0.05)
-        pytest.fail("no page shows")
+        whole = "document.readyState == 'complete' && !!document.querySelector('h1')"
+        self._wait(lambda: bool(self.page.evaluate_inside(whole)), "no page shows")
+        return str(self.page.evaluate_inside("document.body.innerText"))
 
     def image(self) -> dict[str, Any]:
         """The figure that is shown, when it is whole: its address and its width in pixels."""
