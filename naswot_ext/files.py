@@ -35,8 +35,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(path)
-        handle, temporary = _locked_temporary(path)
+        remove_orphans(path)
+        handle, temporary = locked_temporary(path)
     try:
         with write_errors(path):
             yield temporary
@@ -49,7 +49,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
 
 
-def _locked_temporary(path: Path) -> tuple[int, Path]:
+def locked_temporary(path: Path) -> tuple[int, Path]:
     """A new file beside `path` and the handle that locks it: for as long as it is open, its writer is alive."""
     while True:
         # The suffix stays last: some writers choose the format by it.
@@ -66,9 +66,9 @@ def _locked_temporary(path: Path) -> tuple[int, Path]:
         os.close(handle)
 
 
-def _remove_orphans(path: Path) -> None:
+def remove_orphans(path: Path) -> None:
     """Remove the temporaries of `path` that nobody locks: their writers were killed."""
-    for name in path.parent.glob(f".{glob.escape(path.stem)}.{'?' * 8}{glob.escape(path.suffix)}"):
+    for name in path.parent.glob(f".{glob.escape(path.stem)}.{'[a-z0-9_]' * 8}{glob.escape(path.suffix)}"):
         with suppress(OSError):  # its writer lives, or has just finished, or it is another's who may not be disturbed
             handle = os.open(name, os.O_RDWR)
             try:

@@ -19,7 +19,7 @@ from typing import Any
 
 from naswot_ext.config import NETWORK_SEARCHES
 from naswot_ext.errors import NaswotError, shown
-from naswot_ext.files import atomic_path
+from naswot_ext.files import atomic_path, write_errors
 
 FOLDER = "jobs"
 
@@ -159,10 +159,14 @@ def _inside(path: str, folder: str) -> str | None:
     return None if relative == "." or relative.split(os.sep)[0] == ".." else Path(relative).as_posix()
 
 
+def _places(job: Any) -> Places:
+    code = Path(job.scriptdir).resolve().parents[1]
+    return Places(str(job.config["results"]), str(code), job.config.get("downloads"))
+
+
 def record(job: Any) -> dict[str, Any]:
     """What `job`, Snakemake's object of a script, was given and made, as JSON values."""
-    code = Path(job.scriptdir).resolve().parents[1]
-    places = Places(str(job.config["results"]), str(code), job.config.get("downloads"))
+    places = _places(job)
     return {
         "rule": job.rule,
         "input": _named(job.input, places.shorten),
@@ -177,12 +181,24 @@ def record(job: Any) -> dict[str, Any]:
 def write_record(job: Any, script: str) -> None:
     """Write the record of a job whose `script` (without ".py") has succeeded into the results' folder `jobs`."""
     facts = {"script": script, **record(job)}
-    # Only what a job made in the results: a download outlives them.
-    first = facts["output"]["values"][0]
-    if first.startswith("<results>/"):
-        path = Path(job.config["results"], path_of_record(first.removeprefix("<results>/")))
+    if path := _place_of_record(job):
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def remove_record(job: Any) -> None:
+    """Remove what an earlier job of the same output has recorded, which is not true of what `job` will make."""
+    if path := _place_of_record(job):
+        with write_errors(path):
+            path.unlink(missing_ok=True)
+
+
+def _place_of_record(job: Any) -> Path | None:
+    """Only what a job makes in the results has one: a download outlives them."""
+    first = _places(job).shorten(str(job.output[0]))
+    if not first.startswith("<results>/"):
+        return None
+    return Path(job.config["results"], path_of_record(first.removeprefix("<results>/")))
 
 
 def path_of_record(output: str) -> str:

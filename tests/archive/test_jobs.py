@@ -24,6 +24,8 @@ from naswot_ext.archive.jobs import (
     may_write,
     named,
     record,
+    remove_record,
+    write_record,
 )
 from naswot_ext.errors import NaswotError
 from tests.conftest import REPOSITORY
@@ -65,20 +67,40 @@ def test_an_array_comes_back_with_its_type() -> None:
     assert again.dtype == np.float32
 
 
+def _job(given: Any, output: str, results: str = "results") -> SimpleNamespace:
+    return SimpleNamespace(
+        rule="r",
+        input=given,
+        output=Namedlist([output]),
+        wildcards=Wildcards(fromdict={"space": "s"}),
+        params=Params(fromdict={"options": {"n": (1, 2)}, "proxies": ["a", "b"]}),
+        threads=2,
+        config={"results": results},
+        scriptdir="/repository/workflow/scripts",
+    )
+
+
+def test_a_record_is_there_from_the_end_of_its_job_to_the_start_of_the_next(tmp_path: Path) -> None:
+    job = _job(InputFiles([]), str(tmp_path / "tables/out"), str(tmp_path))
+    remove_record(job)
+    write_record(job, "score")
+    assert json.loads((tmp_path / "jobs/tables/out.json").read_text())["script"] == "score"
+    remove_record(job)
+    assert not list((tmp_path / "jobs/tables").iterdir())
+
+
+def test_a_download_has_no_record(tmp_path: Path) -> None:
+    job = _job(InputFiles([]), "/downloads/file", str(tmp_path))
+    write_record(job, "fetch")
+    remove_record(job)
+    assert not list(tmp_path.iterdir())
+
+
 def test_named_inputs_come_back_under_their_names() -> None:
     given = InputFiles(["results/t", "results/a", "results/b", "results/c"])
     for name, first, end in (("truth", 0, None), ("scores", 1, 3), ("one", 3, 4)):
         given._set_name(name, first, end)
-    job = SimpleNamespace(
-        rule="r",
-        input=given,
-        output=Namedlist(["results/out"]),
-        wildcards=Wildcards(fromdict={"space": "s"}),
-        params=Params(fromdict={"options": {"n": (1, 2)}, "proxies": ["a", "b"]}),
-        threads=2,
-        config={"results": "results"},
-        scriptdir="/repository/workflow/scripts",
-    )
+    job = _job(given, "results/out")
     facts = json.loads(json.dumps(record(job)))
     files = named(facts["input"], _same)
     assert files.truth == "<results>/t"

@@ -7,6 +7,7 @@ import dataclasses
 import fcntl
 import importlib.metadata
 import math
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 import naswot_ext
-from naswot_ext import at_hand
+from naswot_ext import at_hand, lifeline
 from naswot_ext import config as configuration
 from naswot_ext import proxy_names
 from naswot_ext.errors import NaswotError
@@ -382,8 +383,13 @@ def versions():
 
 config = checked(config)
 
-if workflow.exec_mode == ExecMode.DEFAULT:
-    naswot_lock = discard_stale_locks()
+# Not those that a job starts: the one that writes the report may outlive a killed main process, and must not hold
+# up the next.
+if "NASWOT_LANDING" not in os.environ:
+    if workflow.exec_mode == ExecMode.DEFAULT:
+        naswot_lock = discard_stale_locks()
+    if workflow.exec_mode != ExecMode.SUBPROCESS:
+        lifeline.hold(".snakemake")
 
 DOWNLOADS = yaml.safe_load(
     Path(workflow.basedir, "workflow/resources/sources.yaml").read_text()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from naswot_ext import lifeline
 from naswot_ext.errors import NaswotError
 
 
@@ -45,7 +46,9 @@ def reporting(job: Any) -> Iterator[None]:
     both: Any = _Both(sys.stderr, job.log[0])
     logging.basicConfig(stream=both, format="%(message)s", force=True)
     with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):
+        lifeline.follow()
         try:
+            _forget(job)
             yield
             _record(job)
         except NaswotError as error:
@@ -55,6 +58,14 @@ def reporting(job: Any) -> Iterator[None]:
             both.write(f"Error: {type(error).__name__}: {error} (a defect; its traceback is in {job.log[0]})\n")
             both.write_log(traceback.format_exc())
             sys.exit(1)
+
+
+def _forget(job: Any) -> None:
+    """Remove the record of what stood in the place of this job's result, which could be taken for its own."""
+    from naswot_ext.archive.jobs import remove_record
+
+    if not getattr(job, "replayed", False):
+        remove_record(job)
 
 
 def _record(job: Any) -> None:
