@@ -36,7 +36,8 @@ class Partial:
         header = (json.dumps(facts, sort_keys=True) + "\n").encode()
         whole = end = rows = 0
         for line in self._lines():
-            if not line.endswith(b"\n") or (end == 0 and line != header):
+            # A power loss may leave zeros where a row was.
+            if not line.endswith(b"\n") or b"\0" in line or (end == 0 and line != header):
                 break
             rows += end > 0
             end += len(line)

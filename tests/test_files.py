@@ -14,6 +14,7 @@ import pytest
 
 from naswot_ext.errors import NaswotError
 from naswot_ext.files import atomic_path
+from naswot_ext.partial import partial_file
 from naswot_ext.provenance import read_provenance, read_table, write_table
 
 
@@ -90,6 +91,29 @@ def test_writers_of_one_file_at_once_do_not_disturb_each_other(tmp_path: Path) -
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert path.read_text() in {str(writer.pid) for writer in writers}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rows_from_zeros_on_that_a_power_loss_has_left_are_made_again(tmp_path: Path) -> None:
+    output, rows = tmp_path / "a.parquet", [{"a": number} for number in range(9)]
+
+    def stop_half_way() -> None:
+        with partial_file(output, {}) as partial:
+            assert partial
+            partial.append(rows)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stop_half_way()
+    path = tmp_path / "a.parquet.partial"
+    written = path.read_text().splitlines(keepends=True)
+    written[5] = "\0" * len(written[5])
+    written[7] = "\0" + written[7][1:]
+    path.write_text("".join(written))
+    with partial_file(output, {}) as partial:
+        assert partial
+        assert partial.rows == 4
+        partial.append(rows[4:])
+        assert partial.table({"a": "int64"})["a"].tolist() == list(range(9))
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ def train(
         device=device,
         checkpoint=output.with_name(f"{output.name}.checkpoint"),
         say=lambda text: say(label, text) if progress else None,
-        code=json.dumps([made["code"], made["torch"], made["images"]]),
+        # An index means another architecture where a table of cells has other rows.
+        code=json.dumps([made["code"], made["torch"], made["images"], made["architecture"]]),
     )
     with measuring(device, threads), _repeatable(), partial_file(output, made) as partial:
         if partial is None:

@@ -7,6 +7,7 @@ Nothing random is part of the state: each step draws from generators of its own,
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import time
@@ -110,8 +111,11 @@ class Session:
             "seconds": self.seconds(),
             "parts": {name: part.state_dict() for name, part in parts.items()},
         }
+        # Into memory first: written by torch, a full disk would be a RuntimeError about its format.
+        content = io.BytesIO()
+        torch.save(state, content)
         with atomic_path(self._setting.checkpoint) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def _load(self, total: int, parts: Mapping[str, Stateful]) -> int:
         path, say = self._setting.checkpoint, self._setting.say

@@ -123,6 +123,19 @@ def test_a_checkpoint_of_another_proxy_is_not_gone_on_from(tmp_path: Path, monke
     assert numbers(other).equals(numbers(trained(tmp_path / "whole", "jacobian")))
 
 
+def test_a_checkpoint_of_another_architecture_of_the_same_index_is_not_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identities = set()
+    monkeypatch.setattr(training, "_train", lambda setting, *others: identities.add(setting.code) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trained(tmp_path)
+    monkeypatch.setattr(type(training.SPACES.get("nasbench201")), "architecture", lambda *_: "another")
+    with pytest.raises(ZeroDivisionError):
+        trained(tmp_path)
+    assert len(identities) == 2
+
+
 def test_scores_after_training_are_those_of_the_trained_weights(tmp_path: Path, monkeypatch) -> None:
     # Of the saved weights, by the plain definition of K, not by what scored them.
     monkeypatch.setattr(session, "SAVE_SECONDS", 0.0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 from pathlib import Path
 
 import pytest
 import torch
 
+from naswot_ext.errors import NaswotError
 from naswot_ext.supernets import session
 from naswot_ext.supernets.session import Record, Session, generator
 from tests.supernets.toy import setting
@@ -96,6 +98,20 @@ def test_a_state_that_fits_only_in_part_leaves_no_trace(tmp_path: Path) -> None:
     record, more = Record("cpu", total=torch.zeros(())), Record("cpu")
     assert next(iter(run.steps(10, {"record": record, "more": more}, lambda: None, str))) == 0
     assert record["total"] == 0
+
+
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_of_before(tmp_path: Path) -> None:
+    where = setting(tmp_path / "c.pt")
+    count(where, stop_at=4)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # the same refusal to write as a full disk's
+    try:
+        with pytest.raises(NaswotError, match=r"Cannot write .*c\.pt: .*Free some space"):
+            count(where)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
+    assert count(where)[0] == [4, 5, 6, 7, 8, 9]
 
 
 def test_what_has_gone_wrong_is_never_saved(tmp_path: Path) -> None:
