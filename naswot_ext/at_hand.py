@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import numpy as np
 import yaml
 
 from naswot_ext.errors import NaswotError
+
+_AND = "; "  # between reasons
 
 
 def with_scale(config: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -94,6 +97,54 @@ def images_in(source: Mapping[str, Any]) -> int | None:
             return int(read(file)[0][0])
     except (OSError, KeyError, ValueError, IndexError, BadZipFile):
         return None  # what is wrong with the file, the job that reads it says
+
+
+def known_accuracies(benchmark: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(data set, split) of each accuracy of a ground truth, where the config tells them; else none."""
+    if benchmark["source"] == "analog-nasbench":
+        return [("cifar10", "test")]
+    accuracies = benchmark["accuracy"] if benchmark["source"] == "table" else []
+    return [(a["dataset"], s) for a in accuracies for s in ("valid", "test") if s in a]
+
+
+def lacks(benchmark: Mapping[str, Any], dataset: str, split: str | None = None) -> bool:
+    """Whether a ground truth is known to have no accuracy on a data set, of a split where one is given."""
+    known = known_accuracies(benchmark)
+    return bool(known) and not any(d == dataset and split in (None, s) for d, s in known)
+
+
+def why_not(config: Mapping[str, Any], space: str, dataset: str, official: str) -> str:
+    """Why a space cannot be scored on a data set here, with each file that it takes; empty where it can.
+
+    `config` is resolved, and `official` the file that has the whole ground truth of the space.
+    """
+    spaces, absent = config["spaces"], config.get("absent", {})
+    reasons = []
+    if space not in spaces:
+        reason = absent.get("spaces", {}).get(space, "the config does not name it")
+        reasons.append(f"no ground truth of {space}: {reason}")
+    if dataset not in spaces.get(space, {}).get("datasets", config["datasets"]):
+        reason = absent.get("datasets", {}).get(dataset, "the config does not name them")
+        reasons.append(f"no images of {dataset}: {reason}")
+    # Imagenette stands in for ImageNet.
+    if space in spaces and dataset != "imagenette2" and lacks(spaces[space]["benchmark"], dataset):
+        reasons.append(f"no accuracy of {space} on {dataset}: {official} has it")
+    return joined(*reasons)
+
+
+def joined(*reasons: str, file: str = "") -> str:
+    """Several reasons, of which one may hold several, as one text, each once; of those that `file` mends, the first."""
+    found: list[str] = []
+    for reason in (part for several in reasons for part in several.split(_AND) if part):
+        mended = bool(file) and file in reason and any(file in known for known in found)
+        if reason not in found and not mended:
+            found.append(reason)
+    return _AND.join(found)
+
+
+def without_titles(reason: str) -> str:
+    """A reason without what its files are called, which stands behind each in brackets: to fit a panel."""
+    return re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", reason)
 
 
 def _section(config: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from naswot_ext.at_hand import choose, images_in, with_scale
+from naswot_ext.at_hand import choose, images_in, joined, why_not, with_scale, without_titles
 from naswot_ext.errors import NaswotError
 from tests.conftest import REPOSITORY
 
@@ -186,3 +186,35 @@ def test_of_a_file_that_is_no_archive_nothing_is_known(text: str) -> None:
     Path("mine.npz").write_text(text)
     assert images_in({"source": "npz", "path": "mine.npz"}) is None
     assert images_in({"source": "cifar10"}) is None
+
+
+def test_why_not_names_every_file_that_a_panel_takes() -> None:
+    benchmark = {"source": "table", "accuracy": [{"dataset": "cifar10", "test": "t"}]}
+    given = {
+        "spaces": {"nats-sss": {"benchmark": benchmark, "datasets": ["cifar10", "cifar100"]}},
+        "datasets": {"cifar10": {}, "cifar100": {}},
+        "absent": {
+            "spaces": {"nds-darts-in": "no data.zip (On Network Design Spaces)"},
+            "datasets": {"imagenet16-120": "no batch_1", "imagenette2": "no imagenette2.tgz"},
+        },
+    }
+    assert why_not(given, "nats-sss", "cifar10", "sss.tar") == ""
+    assert why_not(given, "nats-sss", "cifar100", "sss.tar") == "no accuracy of nats-sss on cifar100: sss.tar has it"
+    assert why_not(given, "nats-sss", "imagenet16-120", "sss.tar") == (
+        "no images of imagenet16-120: no batch_1; no accuracy of nats-sss on imagenet16-120: sss.tar has it"
+    )
+    assert without_titles(why_not(given, "nds-darts-in", "imagenette2", "data.zip")) == (
+        "no ground truth of nds-darts-in: no data.zip; no images of imagenette2: no imagenette2.tgz"
+    )
+    assert why_not(given, "nds-pnas", "cifar10", "data.zip") == (
+        "no ground truth of nds-pnas: the config does not name it"
+    )
+
+
+def test_reasons_are_joined_once_and_one_for_each_file() -> None:
+    assert joined("no a", "", "no b; no a") == "no a; no b"
+    assert joined("no x: f has it", "no y: f has it; no z", file="f has") == "no x: f has it; no z"
+
+
+def test_a_reason_without_titles_keeps_what_stands_behind_them() -> None:
+    assert without_titles("no a (A (1 GB)); no b (B)") == "no a; no b"

@@ -7,6 +7,7 @@ import importlib.util
 from types import SimpleNamespace
 
 from naswot_ext.experiments import library_names
+from naswot_ext.experiments import notes as measurement_notes
 from naswot_ext.papers.items import ITEMS, PAPERS, VERDICTS_CATEGORY, official
 from naswot_ext.papers.items import SOURCES as PAPER_SOURCES
 
@@ -19,7 +20,8 @@ PAID_EPOCHS = {
     "nats-sss": (1, 12, 90),
     "nats-tss": (12, 200),
 }
-IMAGES_OF_PAPER = {"icml2021": 128, "arxiv2020": 256}
+# Percent; the bands of accuracy of NAS-Bench-201 in figures 1.
+CUTS = [60, 70, 80, 90]
 ITEM = {(item.paper, item.name): item for item in ITEMS}
 # Those with published numbers or claims to stand beside.
 WITH_CELLS = ["icml2021/figure3", "arxiv2020/figure5"]
@@ -47,38 +49,14 @@ def official_file(space):
     return Path("downloads", name, DOWNLOADS[name]["files"][0]["name"])
 
 
-def known_accuracies(space):
-    """(data set, split) of each accuracy of a space's ground truth, where the config tells them."""
-    benchmark = config["spaces"][space]["benchmark"]
-    if benchmark["source"] == "analog-nasbench":
-        return [("cifar10", "test")]
-    accuracies = benchmark["accuracy"] if benchmark["source"] == "table" else []
-    return [(a["dataset"], s) for a in accuracies for s in ("valid", "test") if s in a]
-
-
 def lacks(space, dataset, split=None):
     """Whether a space's ground truth is known to have no accuracy on a data set, of a split where one is given."""
-    known = known_accuracies(space)
-    return bool(known) and not any(
-        d == dataset and split in (None, s) for d, s in known
-    )
+    return at_hand.lacks(config["spaces"][space]["benchmark"], dataset, split)
 
 
 def why_not(space, dataset):
-    """Why a space cannot be scored on a data set here, and which file would change that; empty where it can."""
-    absent = config.get("absent", {})
-    if space not in SPACES:
-        reason = absent.get("spaces", {}).get(space, "the config does not name it")
-        return f"no ground truth of {space}: {reason}"
-    if dataset not in config["spaces"][space].get("datasets", DATASETS):
-        reason = absent.get("datasets", {}).get(
-            dataset, "the config does not name them"
-        )
-        return f"no images of {dataset}: {reason}"
-    # Imagenette stands in for ImageNet.
-    if dataset != "imagenette2" and lacks(space, dataset):
-        return f"no accuracy of {space} on {dataset}: {official_file(space)} has it"
-    return ""
+    """Why a space cannot be scored on a data set here, and which files would change that; empty where it can."""
+    return at_hand.why_not(config, space, dataset, str(official_file(space)))
 
 
 def there(item):
@@ -89,10 +67,17 @@ def there(item):
 def missing_panels(item):
     """[space, data set, reason] of those that cannot; the reason without what the file is called, to fit a panel."""
     return [
-        [*panel, why_not(*panel).split(" (")[0]]
+        [*panel, at_hand.without_titles(why_not(*panel))]
         for panel in item.panels
         if why_not(*panel)
     ]
+
+
+def can_be_made(item):
+    """Whether any panel of a table or figure can be made here."""
+    if item.kind == "library":
+        return not why_no_library(item.panels[0][1])
+    return bool(there(item))
 
 
 def item_of(wildcards):
@@ -139,31 +124,44 @@ def has_trainings(space, epochs):
     )
 
 
+def no_accuracy(space, which):
+    """That a space's ground truth lacks an accuracy, and which file has it."""
+    return f"the ground truth of {space} has no {which}: {official_file(space)} has it"
+
+
 def why_not_searched(label, space, scored_on):
     """Why a search cannot be made in a space here, on the scores of a data set; empty where it can."""
     search = SEARCHES[label]
-    scored, n_samples = config["spaces"][space]["architectures"], search.get(
-        "n_samples", 1
-    )
+    scored = config["spaces"][space]["architectures"]
+    n_samples = search.get("n_samples", 1)
+    reasons = []
     if search["algorithm"] in TRAINING_SEARCHES and not has_trainings(
         space, search["epochs"]
     ):
         reason = f"the ground truth of {space} has no trainings of {search['epochs']} epochs with their seconds"
         known = search["epochs"] in PAID_EPOCHS.get(official(space), ())
-        return f"{reason}: {official_file(space)} has them" if known else reason
+        reasons.append(
+            f"{reason}: {official_file(space)} has them" if known else reason
+        )
     wanted = search.get("dataset")
     if wanted and lacks(space, wanted):
-        return f"the ground truth of {space} has no accuracy on {wanted}: {official_file(space)} has it"
-    if search["algorithm"] == "optimal" and search["by"] != "either":
+        reasons.append(no_accuracy(space, f"accuracy on {wanted}"))
+    elif search["algorithm"] == "optimal" and search["by"] != "either":
         # Where the option does not say which, the data set that was scored, else the first by name.
-        by, known = search["by"], sorted(d for d, _ in known_accuracies(space))
-        best_on = wanted or (known[0] if lacks(space, scored_on) else scored_on)
+        by = search["by"]
+        known = at_hand.known_accuracies(config["spaces"][space]["benchmark"])
+        first = sorted(dataset for dataset, _ in known)[:1]
+        best_on = wanted or (first[0] if lacks(space, scored_on) else scored_on)
         if lacks(space, best_on, by):
-            return f"the ground truth of {space} has no {best_on} {by} accuracy: {official_file(space)} has it"
+            reasons.append(no_accuracy(space, f"{best_on} {by} accuracy"))
     # From a pool of about N every run finds the same few: that says nothing of the space.
     if scored != "all" and 2 * n_samples > scored:
-        return f"N = {n_samples} needs twice as many scored architectures, and {scored} are"
-    return ""
+        larger = "" if config["scale"] == "full" else " or scale=full"
+        reasons.append(
+            f"N = {n_samples} needs twice as many scored architectures, and {scored} are: "
+            f"spaces.{space}.architectures={2 * n_samples}{larger} would do"
+        )
+    return at_hand.joined(*reasons, file=str(official_file(space)))
 
 
 def searches_of_table(item):
@@ -211,19 +209,31 @@ def table_searches(wildcards):
 
 def missing_searches(item):
     """[method or None, N or None, data set or None, reason] of what a published table lacks here."""
-    lacking = [
-        [None, None, dataset, why_not(space, dataset)]
+    unscored = {
+        dataset: reason
         for space, dataset in item.panels
-        if why_not(space, dataset)
-    ]
-    if len(item.panels) == 1:  # what is searched on one data set is reported on all
+        if (reason := why_not(space, dataset))
+    }
+    lacking = [[None, None, dataset, reason] for dataset, reason in unscored.items()]
+    # What is searched on one data set is reported on all, those of which the ground truth has an accuracy.
+    if len(item.panels) == 1:
         lacking = [[None, None, None, reason] for *_, reason in lacking]
-    for label, (method, n_samples) in searches_of_table(item).items():
-        for space, dataset in there(item)[:1]:
-            if reason := why_not_searched(label, space, dataset):
+        unscored = {
+            dataset: no_accuracy(space, f"accuracy on {dataset}")
+            for space, _ in there(item)
+            for dataset in dict.fromkeys(datasets_of(item))
+            if lacks(space, dataset)
+        }
+    for space, scored_on in there(item)[:1]:
+        for label, (method, n_samples) in searches_of_table(item).items():
+            if reason := why_not_searched(label, space, scored_on):
                 # One that goes by the accuracy on a data set is missing there alone.
                 on = SEARCHES[label].get("dataset")
                 lacking.append([method, n_samples, on, reason])
+                # A column of a data set that lacks another file by itself says both.
+                for dataset, more in unscored.items() if on is None else ():
+                    both = at_hand.joined(reason, more, file=str(official_file(space)))
+                    lacking.append([method, n_samples, dataset, both])
     return lacking
 
 
@@ -236,7 +246,7 @@ def choose(space, wanted, **options):
     """How a measurement chooses its networks among those with ground truth: by the wanted (data set, split), or the like."""
     dataset, split = wanted
     benchmark = config["spaces"][space]["benchmark"]
-    known = known_accuracies(space)
+    known = at_hand.known_accuracies(benchmark)
     if lacks(space, dataset, split):
         dataset, split = next((k for k in known if k[0] == dataset), known[0])
     elif benchmark["source"] == "nds":
@@ -247,7 +257,7 @@ def choose(space, wanted, **options):
 def bands(kind, space):
     """Networks of each band of accuracy, as the papers cut NAS-Bench-201."""
     each = config["papers"][kind]["networks"]
-    return choose(space, CHOSEN_BY, by="bands", cuts=[60, 70, 80, 90], each=each)
+    return choose(space, CHOSEN_BY, by="bands", cuts=CUTS, each=each)
 
 
 def ablation_options(w):
@@ -360,28 +370,41 @@ def library_scores(wildcards):
     return expand(LIBRARY, dataset=dataset, network=library_names.chosen(wanted))
 
 
-def table_beside(wildcards):
+def table_of_time(item):
     """The table whose searches a figure shows over their time."""
     (table,) = [
-        item
-        for item in ITEMS
-        if item.kind == "searches"
-        and item.panels == item_of(wildcards).panels
-        and item.proxies == item_of(wildcards).proxies
+        other
+        for other in ITEMS
+        if other.kind == "searches"
+        and other.panels == item.panels
+        and other.proxies == item.proxies
     ]
+    return table
+
+
+def table_beside(wildcards):
+    """The cells of the table whose searches a figure shows over their time."""
+    table = table_of_time(item_of(wildcards))
     return f"<results>/{table.paper}/{table.name}.csv"
 
 
-def live_searches(wildcards):
-    """Searches that build their networks while they search, whose seconds are this machine's."""
-    item = item_of(wildcards)
+def live_labels(item):
+    """(label, space, data set) of the searches that build their networks, whose seconds are those of the whole search."""
     return [
-        SEARCH.format(space=space, dataset=dataset, algorithm=label)
+        (label, space, dataset)
         for label in WITH_NETWORKS
         if SEARCHES[label]["algorithm"] == "naswot_live"
         and SEARCHES[label]["proxy"] in item.proxies
         for space, dataset in there(item)
         if not why_not_searched(label, space, dataset)
+    ]
+
+
+def live_searches(wildcards):
+    """The tables of searches that build their networks while they search."""
+    return [
+        SEARCH.format(space=space, dataset=dataset, algorithm=label)
+        for label, space, dataset in live_labels(item_of(wildcards))
     ]
 
 
@@ -422,6 +445,8 @@ def note_of(wildcards):
     """What a table or figure says of how it was made, and in what unlike the paper."""
     item = item_of(wildcards)
     notes = [scale_note()]
+    if not can_be_made(item):
+        return at_hand.joined(*notes, "nothing of it can be measured")
     if item.kind == "searches":
         runs = config["searches"]["runs"]
         own = {
@@ -430,7 +455,8 @@ def note_of(wildcards):
         }
         others = [f"{label} {n}" for label, n in own.items() if n != runs]
         notes.append(f"{runs} runs" + (f" ({', '.join(others)})" if others else ""))
-    if item.kind in ("searches", "scatter", "bars", "claim", "time"):
+    looked_up = item.kind in ("searches", "scatter", "bars", "claim", "time")
+    if looked_up:
         notes += [
             scored_note(there(item)),
             images_note(item),
@@ -440,16 +466,50 @@ def note_of(wildcards):
                 else f"the scores of {len(SEEDS)} initialisations"
             ),
         ]
-    if item.kind == "time":
-        notes.append(
-            f"live seconds on {'a GPU' if device_kind() == 'cuda' else 'the CPU'}"
-        )
+    else:
+        notes += [*measured_note(item), images_note(item)]
+    if item.kind in ("searches", "time"):
+        device = "a GPU" if device_kind() == "cuda" else "the CPU"
+        live = live_samples(item) if item.kind == "time" else []
+        notes.append(measurement_notes.seconds(item.paper, device, live))
+    if item.kind == "scatter":
+        notes.append("the accuracy axes show the logarithm of the error")
     if item.paper == "arxiv2020":
-        notes.append("one mini-batch for all networks (the paper: a new one for each)")
+        if looked_up:
+            notes.append(
+                "one mini-batch for all networks (the paper: a new one for each)"
+            )
         if not any("augment" in config["datasets"].get(d, {}) for _, d in item.panels):
             notes.append("without flips and crops (the paper: with them)")
     notes += [remark_of(space) for space in dict.fromkeys(s for s, _ in there(item))]
     return "; ".join(filter(None, notes))
+
+
+def measured_note(item):
+    """What a figure of measurements that no score table holds says of its networks."""
+    papers = config["papers"]
+    if item.kind == "library":
+        wanted = papers["library"]["networks"]
+        numbers = len(library_names.chosen(wanted)), len(library_names.listing())
+        return measurement_notes.library(papers["library"], *numbers)
+    if item.kind == "ablation":
+        return (
+            measurement_notes.ablation(papers["ablation"])
+            if item.paper == "icml2021"
+            else measurement_notes.ablation_2020(papers["ablation_2020"])
+        )
+    if item.kind == "kernels":
+        return measurement_notes.kernels(papers["kernels"], CUTS)
+    if item.kind == "histograms":
+        return measurement_notes.histograms(papers["histograms"], CUTS)
+    return measurement_notes.training(papers["training"])
+
+
+def live_samples(item):
+    """The numbers of samples of a table's searches that were made live, whose seconds a figure shows instead."""
+    in_table = {n for _, n in published_methods(table_of_time(item))}
+    there_is = {SEARCHES[label]["n_samples"] for label, *_ in live_labels(item)}
+    return sorted(there_is & in_table)
 
 
 def scored_note(panels):
@@ -457,19 +517,16 @@ def scored_note(panels):
     counts = {}
     for space in dict.fromkeys(space for space, _ in panels):
         counts.setdefault(config["spaces"][space]["architectures"], []).append(space)
-    parts = [
-        f"{n} architectures" + (f" of {', '.join(names)}" if len(counts) > 1 else "")
-        for n, names in counts.items()
-    ]
-    return f"{' and '.join(parts)} scored" if parts else ""
+    if len(counts) < 2:
+        return "".join(f"{n} architectures scored" for n in counts)
+    parts = [f"{n} of {', '.join(names)}" for n, names in counts.items()]
+    return f"architectures scored: {'; '.join(parts)}"
 
 
 def images_note(item):
     """How many images a network was scored on, and in the paper."""
     sizes = sorted({image_size_of(proxy) for proxy in item.proxies})
-    of_paper = IMAGES_OF_PAPER[item.paper]
-    told = "" if sizes == [of_paper] else f" (the paper: {of_paper})"
-    return f"{' or '.join(map(str, sizes))} images a network{told}" if sizes else ""
+    return measurement_notes.images(item.paper, sizes)
 
 
 def paper_of(wildcards):
@@ -505,7 +562,7 @@ def cells_in_report(name, form):
     """Where the report has the numbers that stand beside those of a figure."""
     named = SimpleNamespace(paper_item=name)
     return {
-        "caption": "../report/paper_cells.rst",
+        "caption": f"../report/{name.replace('/', '_')}_cells.rst",
         "category": paper_of(named),
         "subcategory": "Tables",
         "labels": item_labels(named, form),
@@ -1153,6 +1210,7 @@ rule paper_tau_cells:
         order=lambda w, input: " ".join(input.correlations),  # Snakemake compares inputs as a set
         missing=lambda w: missing_panels(item_of(w)),
         remarks=lambda w: {space: remark_of(space) for space, _ in there(item_of(w))},
+        note=note_of,
         confidence=config["statistics"]["confidence"],
         code=fingerprint(
             "naswot_ext.tables",
@@ -1205,6 +1263,8 @@ rule paper_summary:
     threads: 1
     params:
         note=scale_note(),
+        # The numbers beside a figure were made as it was.
+        notes={name: note_of(SimpleNamespace(paper_item=name)) for name in WITH_CELLS},
         facts=run_facts(),
         code=fingerprint(
             "naswot_ext.papers.cells",

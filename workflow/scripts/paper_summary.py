@@ -22,4 +22,4 @@ with reporting(snakemake):
     for item in (item for item in ITEMS if output.get(item.target)):
         of = [part[(part["paper"] == item.paper) & (part["item"] == item.name)] for part in cells]
         heading = f"{item.title} ({item.name}): measured beside published"
-        write_text(numbers_page(of, heading, params.note), output.get(item.target))
+        write_text(numbers_page(of, heading, params.notes[f"{item.paper}/{item.name}"]), output.get(item.target))
