@@ -17,6 +17,7 @@ import yaml
 
 from naswot_ext.papers.items import ITEMS
 from naswot_ext.papers.items import PAPERS as TITLES
+from tests.conftest import REPOSITORY
 from tests.workflow.browser import Page
 from tests.workflow.conftest import Project
 from tests.workflow.test_report import ROWS, Report, needs_chromium
@@ -107,9 +108,21 @@ def test_what_is_at_hand_is_measured_and_the_rest_says_which_file_would_fill_it(
     assert figure3.loc[("nasbench201", "cifar10"), "measured"] > 0
     assert "not a random sample" in figure3.loc[("nasbench101", "cifar10"), "reason"]
     few = table[(table["method"] == "Optimal") & (table["n_samples"] == 100)].set_index("dataset")["reason"]
-    assert (few["cifar10"] == "N = 100 needs twice as many scored architectures, and 40 are").all()
+    needs = "N = 100 needs twice as many scored architectures, and 40 are: "
+    assert (few["cifar10"] == f"{needs}spaces.nasbench201.architectures=200 or scale=full would do").all()
     assert few["imagenet16-120"].str.contains("NATS-tss-v1_0-3ffb9-simple", regex=False).all()
     assert "downloads/nds/data.zip" in figure3.loc[("nds-pnas", "cifar10"), "reason"]
+    # A number that two files would fill names both.
+    assert "downloads/nds/data.zip" in figure3.loc[("nds-darts-in", "imagenette2"), "reason"]
+    assert "downloads/imagenette2/" in figure3.loc[("nds-darts-in", "imagenette2"), "reason"]
+    assert "NATS-tss-v1_0" in figure3.loc[("nasbench201", "imagenet16-120"), "reason"]
+    sized = cells(papers, "icml2021/table2b")
+    for n_samples in (10, 1000):
+        rows = sized[(sized["n_samples"] == n_samples) & (sized["dataset"] == "imagenet16-120")]
+        for reason in rows["reason"]:
+            assert "downloads/imagenet16-120/train_data_batch_1" in reason
+            assert "NATS-sss-v1_0-50262-simple.tar" in reason
+            assert ("scale=full" in reason) == (n_samples == 1000)
 
 
 def test_searches_by_budget_choose_among_all_and_agree_with_the_paper_even_here(papers: Project) -> None:
@@ -140,8 +153,32 @@ def test_the_summary_counts_the_verdicts_of_all_cells(papers: Project) -> None:
 
 def test_captions_say_at_which_scale_it_was_made(papers: Project) -> None:
     table = (papers.folder / "results/icml2021/table2a.md").read_text()
-    assert "Scale tiny; 30 runs (area 10); 40 architectures scored; 8 images a network (the paper: 128)" in table
+    assert "Scale tiny; 30 runs (area 10); 40 architectures scored; 8 images a score (the paper: 128)" in table
+    assert "sums of looked-up scoring seconds, on the CPU (the paper: a GTX 1080 Ti)" in table
     assert "scale tiny" in (papers.folder / "results/summary.md").read_text()
+
+
+def test_captions_say_in_what_a_figure_is_unlike_the_paper(papers: Project) -> None:
+    page = (papers.folder / "results/report.html").read_text()
+    for told in (
+        "2 networks (the paper: 10), each from another 5 % of the ranks",
+        "2 networks (the paper: 10) above 90 %, each trained for 1 epoch (the paper: 100)",
+        "1 network (the paper: 5) in each of 5 bands",
+        "2 networks (the paper: 8) drawn at random",
+        "or at quantiles where those leave one empty",
+        "the accuracy axes show the logarithm of the error",
+    ):
+        assert told in " ".join(page.split()), told
+    # The page and the file of the numbers beside a figure say what the figure does.
+    numbers = (papers.folder / "results/arxiv2020/figure5_cells.html").read_text()
+    assert "those that the config names; the mean of 1 initialisation (the paper: 10)" in numbers
+    assert "measured here (scale tiny; " in " ".join(page.split())
+
+
+def test_the_results_are_those_that_their_readme_lists(papers: Project) -> None:
+    told = (REPOSITORY / "results" / "README.md").read_text()
+    for path in (papers.folder / "results").iterdir():
+        assert f"`{path.name}{'/' * path.is_dir()}`" in told or path.stem == "summary", path.name
 
 
 def test_nothing_is_left_to_do(papers: Project) -> None:
