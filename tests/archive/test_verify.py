@@ -293,6 +293,23 @@ def test_code_that_is_not_as_in_its_commit_fails(committed: tuple[Path, Path], n
     assert [str(check) for check in verify._code(folder, root)][1:] == [f"FAIL code: {said}"]
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_results_that_other_code_makes_otherwise_name_the_commit_that_tells(
+    lines: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    def change(folder: Path) -> None:
+        path = folder / "code/commit.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "0123456789" * 4}))
+        table = folder / "results" / SCORES
+        write_table(read_table(table).assign(score=1e6), table, **read_provenance(table))
+
+    here = {"version": "0.1.0", "commit": "0123456789" * 4 if same else "f" * 40, "changed": None, "untracked": None}
+    monkeypatch.setattr(verify.source, "commit_facts", lambda root: here)
+    printed = lines(change, whole=True)
+    assert any(line.startswith("FAIL made again by gather_scores") for line in printed)
+    assert any("`git checkout 012345678901` and verify again" in line for line in printed) == (not same)
+
+
 def test_a_patch_that_is_not_there_fails(committed: tuple[Path, Path]) -> None:
     root, folder = committed
     (folder / "code/changes.diff").unlink()
