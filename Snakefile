@@ -26,6 +26,9 @@ if "papers" in config:
 
     include: "workflow/rules/papers.smk"
 
+else:
+    refuse_papers()
+
 
 include: "workflow/rules/results.smk"
 include: "workflow/rules/archive.smk"

@@ -176,7 +176,8 @@ def _fetch_anew(
     raise NaswotError(
         f"{entry['name']} of {download['title']!r} could not be fetched:{''.join(failures)}\n"
         f"{download['instructions']} Put it anywhere and name it under `local` in the config, or put it at {target}. "
-        "What was fetched so far is kept: the same command goes on."
+        "What was fetched so far is kept: the same command goes on. The tables and figures of the papers are made "
+        "without it by `--config offline=true`."
     )
 
 

@@ -217,6 +217,14 @@ def test_a_bad_config_stops_snakemake_with_the_message_alone(new_project: Projec
     assert not (new_project.folder / "results").exists()
 
 
+def test_a_table_of_the_papers_is_refused_by_another_config_with_the_command_that_makes_it(
+    new_project: Project,
+) -> None:
+    printed = new_project.run("icml2021_table2a", fails=True)
+    assert "Use `snakemake icml2021_table2a --cores all --configfile config/paper.yaml`." in printed
+    assert "Traceback" not in printed
+
+
 def test_a_results_folder_that_cannot_be_written_stops_the_run_before_any_job(new_project: Project) -> None:
     new_project.config["results"] = "/proc/naswot"
     printed = new_project.run(fails=True)

@@ -9,6 +9,7 @@ import importlib.metadata
 import math
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from naswot_ext import config as configuration
 from naswot_ext import proxy_names
 from naswot_ext.errors import NaswotError
 from naswot_ext.fingerprint import fingerprint
+from naswot_ext.papers import items
 from naswot_ext.proxy_names import Aggregate
 
 
@@ -56,6 +58,16 @@ def discard_stale_locks():
         return lock
     except OSError:
         return None  # no such locks on this file system: Snakemake's own remain
+
+
+def refuse_papers():
+    """Say to whom asks for a table or figure of the papers which config makes it; raises WorkflowError."""
+    known = {item.target for item in items.ITEMS}
+    if asked := [name for name in sys.argv[1:] if name in known]:
+        raise WorkflowError(
+            f"This config has no section `papers`, and so no {', '.join(asked)}. "
+            f"Use `snakemake {' '.join(asked)} --cores all --configfile config/paper.yaml`."
+        )
 
 
 def check_writable(folder):
