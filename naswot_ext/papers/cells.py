@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.tables import write_csv
+from naswot_ext.tables import title, write_csv
 
 COLUMNS = [
     "paper",
@@ -44,9 +44,11 @@ COLUMNS = [
 
 REPRODUCED, DIFFERS, NOT_MEASURED = "reproduced", "differs", "not measured"
 VERDICTS = (REPRODUCED, DIFFERS, NOT_MEASURED)
-# What people read of a number that is measured, but lies within its error only because that is wide; the reason of its
-# cell begins so.
-TOO_FEW = "too few to tell"
+# What people read of a number that is measured, and yet has no verdict: it lies within its error only because that is
+# wide; or it is of something else than the published one. The reason of its cell begins so.
+TOO_FEW, NOT_COMPARABLE = "too few to tell", "not comparable"
+# All that people read, in the order in which it is counted.
+TOLD = (REPRODUCED, DIFFERS, TOO_FEW, NOT_COMPARABLE, NOT_MEASURED)
 
 # With some 200 cells, fewer than one would lie outside by chance.
 WITHIN = 3.0
@@ -105,9 +107,27 @@ def not_measured(reason: str, **what: Any) -> dict[str, Any]:
     return cell(verdict=NOT_MEASURED, reason=reason, **what)
 
 
+def not_comparable(found: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """A compared cell whose number is shown but not judged, as it is of something else than the published one."""
+    reason = "; ".join(filter(None, (f"{NOT_COMPARABLE}: {why}", found["reason"])))
+    return {**found, "verdict": NOT_MEASURED, "reason": reason}
+
+
 def told(row: Any) -> str:
-    """The verdict of a cell (a row of `frame`) as people read it, `TOO_FEW` where a number was measured for none."""
-    return TOO_FEW if row.verdict == NOT_MEASURED and not pd.isna(row.measured) else str(row.verdict)
+    """The verdict of a cell (a row of `frame`) as people read it, one of `TOLD`."""
+    if row.verdict != NOT_MEASURED or pd.isna(row.measured):
+        return str(row.verdict)
+    return NOT_COMPARABLE if str(row.reason).startswith(NOT_COMPARABLE) else TOO_FEW
+
+
+def accuracy_name(dataset: str, split: str) -> str:
+    """What people call the accuracy that a cell is of or goes by: "CIFAR-10 validation"."""
+    return f"{title(dataset)} {split_name(split)}".strip()
+
+
+def split_name(split: str) -> str:
+    """What people call a split, which columns call valid or test."""
+    return {"valid": "validation"}.get(split, split)
 
 
 def verdict(measured: float, published: float, standard_error: float, digits: int = DIGITS["accuracy_percent"]) -> str:

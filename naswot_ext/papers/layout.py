@@ -11,7 +11,6 @@ import html
 import itertools
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +18,24 @@ from typing import Any
 import pandas as pd
 
 from naswot_ext.config import method_key
-from naswot_ext.papers.cells import DIFFERS, DIGITS, NOT_MEASURED, REPRODUCED, TOO_FEW, WITHIN, told, write_cells
+from naswot_ext.papers.cells import (
+    DIFFERS,
+    DIGITS,
+    NOT_COMPARABLE,
+    NOT_MEASURED,
+    REPRODUCED,
+    TOO_FEW,
+    WITHIN,
+    split_name,
+    told,
+    write_cells,
+)
 from naswot_ext.tables import cell, title, write_text
 
-MARKS = {REPRODUCED: "=", DIFFERS: "≠", TOO_FEW: "?", NOT_MEASURED: "–"}
-_LATEX_MARKS = {**MARKS, REPRODUCED: "$=$", DIFFERS: r"$\neq$", NOT_MEASURED: "--"}
+MARKS = {REPRODUCED: "=", DIFFERS: "≠", TOO_FEW: "?", NOT_COMPARABLE: "†", NOT_MEASURED: "–"}
+_LATEX_MARKS = {**MARKS, REPRODUCED: "$=$", DIFFERS: r"$\neq$", NOT_COMPARABLE: r"$\dagger$", NOT_MEASURED: "--"}
+# Numbers that are shown without a verdict.
+_UNJUDGED = (TOO_FEW, NOT_COMPARABLE)
 
 FAMILIES = {
     "Non-weight sharing": ("REA", "RS", "REINFORCE", "BOHB", "AREA"),
@@ -34,20 +46,13 @@ FAMILIES = {
 _FAMILY_OF = {method_key(method): family for family, methods in FAMILIES.items() for method in methods}
 _OTHER = "Other"
 
-_NAMES = {
-    "NASWOT-Jacobian": "NASWOT",  # as the 2020 paper, which has no other, prints it
-    "params": "Number of parameters",
-}
-_SPLITS = {"valid": "validation", "test": "test"}
+_NAMES = {"params": "Number of parameters"}
 _LEGENDS = {
-    "accuracy_percent": (
-        "Percent, mean ± standard deviation over runs.",
-        f"within {WITHIN:g} standard errors of the difference",
-    ),
+    "accuracy_percent": "Percent, mean ± standard deviation over runs.",
     "rank": (
         "Rank among all networks: 1 is the highest score, or the most parameters. Mean ± standard deviation over "
-        "equally small networks and initialisations, or over the places that networks of as many parameters share.",
-        f"the published rank is one of these, give or take {WITHIN:g} standard errors of the sample",
+        "equally small networks and initialisations, or over the places that networks of as many parameters share; "
+        "the published rank is of one of them, so their deviation is part of the standard error."
     ),
 }
 
@@ -56,7 +61,7 @@ body {{ font: 14px sans-serif; margin: 1em; }} table {{ border-collapse: collaps
 th, td {{ border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: right; white-space: nowrap; }}
 th {{ background: #eee; }} th:first-child {{ text-align: left; }} th.family {{ background: #fff; }}
 td small {{ color: #555; display: block; font-style: normal; }} p {{ max-width: 60em; }}
-td.differs {{ background: #fdeadb; }} td.few {{ color: #777; font-style: italic; }}
+td.differs {{ background: #fdeadb; }} td.unjudged {{ color: #777; font-style: italic; }}
 </style><h1>{heading}</h1>
 <table>
 {table}
@@ -79,7 +84,10 @@ _TEX = r"""% Needs \usepackage{{booktabs}}.
 {body}
 \bottomrule
 \end{{tabular}}
-{notes}\end{{table*}}
+\par\smallskip
+\parbox{{\linewidth}}{{\raggedright
+{notes}}}
+\end{{table*}}
 """
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -89,6 +97,7 @@ _SPECIAL = {
     "±": r"$\pm$",
     "≠": r"$\neq$",
     "–": "--",
+    "†": r"$\dagger$",
     "<": "$<$",
     ">": "$>$",
 }
@@ -141,11 +150,10 @@ def write_table(
     """
     write_cells(cells, csv)
     columns, rows = _columns(cells), list(_rows(cells))
-    heads = [_sentence(note), _legend(cells)] if note else [_legend(cells)]
-    reasons = list(_reasons(cells))
-    write_text(_markdown(heading, columns, rows, [*heads, *reasons]), markdown)
-    write_text(_html(heading, columns, rows, [*heads, *reasons]), html)
-    write_text(_latex(" ".join([_sentence(heading), *heads]), columns, rows, reasons), tex)
+    notes = [*[_sentence(note)] * bool(note), _legend(cells), *_reasons(cells)]
+    write_text(_markdown(heading, columns, rows, notes), markdown)
+    write_text(_html(heading, columns, rows, notes), html)
+    write_text(_latex(_sentence(heading), columns, rows, notes), tex)
 
 
 def _places(cells: pd.DataFrame) -> list[tuple[str, str]]:
@@ -166,9 +174,7 @@ def _quantity(cells: pd.DataFrame) -> str:
 def _columns(cells: pd.DataFrame) -> list[_Column]:
     """What stands behind the method: the seconds where there are any, and a column for each data set and split."""
     ranked = _quantity(cells) == "rank"
-    columns = [
-        _Column(title(dataset), "rank" if ranked else _SPLITS.get(split, split)) for dataset, split in _places(cells)
-    ]
+    columns = [_Column(title(dataset), "rank" if ranked else split_name(split)) for dataset, split in _places(cells)]
     return [_Column("", "Search (s)"), *columns] if _timed(cells) else columns
 
 
@@ -220,10 +226,10 @@ def _seconds(values: pd.Series) -> str:
 
 
 def _legend(cells: pd.DataFrame) -> str:
-    what, reproduced = _LEGENDS[_quantity(cells)]
     marks = (
-        f"{MARKS[REPRODUCED]} reproduced ({reproduced}), {MARKS[DIFFERS]} differs, {MARKS[TOO_FEW]} (in italics) "
-        f"measured, but {TOO_FEW}, {MARKS[NOT_MEASURED]} not measured."
+        f"{MARKS[REPRODUCED]} reproduced (within {WITHIN:g} SE), {MARKS[DIFFERS]} differs, {MARKS[TOO_FEW]} (in "
+        f"italics) measured, but {TOO_FEW}, {MARKS[NOT_COMPARABLE]} (in italics) measured, but {NOT_COMPARABLE}, "
+        f"{MARKS[NOT_MEASURED]} not measured."
     )
     seconds = (
         "Seconds: mean of one search; of one that looks up scores, the time that scoring took; of one with a budget, "
@@ -231,7 +237,7 @@ def _legend(cells: pd.DataFrame) -> str:
     )
     return " ".join(
         [
-            what,
+            _LEGENDS[_quantity(cells)],
             "Below: the published number in brackets, and the difference, measured less published, in standard errors "
             f"(SE) of this difference. Marks: {marks}",
             *[seconds] * _timed(cells),
@@ -253,7 +259,7 @@ def _reasons(cells: pd.DataFrame) -> Iterator[str]:
             datasets = list(dict.fromkeys(title(dataset) for dataset in rows["dataset"]))
             kind = told(next(rows.itertuples()))
             said = "Remark" if kind in (REPRODUCED, DIFFERS) else kind.capitalize()
-            why = str(reason).removeprefix(f"{TOO_FEW}: ")
+            why = str(reason).removeprefix(f"{kind}: ")
             yield _sentence(f"{said}: {', '.join(methods)} on {', '.join(datasets)}: {why}")
 
 
@@ -273,7 +279,7 @@ def _two_lines(entry: _Entry | None, italic: str = "{}") -> tuple[str, str]:
     """What was measured with its mark, and what was published; nothing where the paper has no number."""
     if entry is None:
         return "", ""
-    measured = italic.format(entry.measured) if entry.kind == TOO_FEW else entry.measured
+    measured = italic.format(entry.measured) if entry.kind in _UNJUDGED else entry.measured
     above = " ".join(filter(None, (measured, MARKS.get(entry.kind, ""))))
     below = "; ".join(filter(None, (entry.published, entry.difference)))
     return above or (MARKS[NOT_MEASURED] if below else ""), f"({below})" if below else ""
@@ -297,9 +303,9 @@ def _html(heading: str, columns: Sequence[_Column], rows: Sequence[_Row], notes:
 def _html_cell(entry: _Entry | None) -> str:
     if entry is None:
         return "<td></td>"
-    why = entry.why if entry.why.startswith(TOO_FEW) else "; ".join(filter(None, (entry.kind, entry.why)))
+    why = entry.why if entry.kind in _UNJUDGED else "; ".join(filter(None, (entry.kind, entry.why)))
     hint = f' title="{html.escape(why)}"' if why else ""
-    shown = {DIFFERS: ' class="differs"', TOO_FEW: ' class="few"'}.get(entry.kind, "")
+    shown = {DIFFERS: ' class="differs"', **dict.fromkeys(_UNJUDGED, ' class="unjudged"')}.get(entry.kind, "")
     measured, published = map(html.escape, _two_lines(entry))
     return f"<td{shown}{hint}>{measured}<small>{published}</small></td>"
 
@@ -323,18 +329,23 @@ def _latex(caption: str, columns: Sequence[_Column], rows: Sequence[_Row], notes
             body += [r"\midrule"] * (family is not None)
             family = row.family
             body.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\textit{{{_escaped(family)}}}}} \\")
-        method = re.sub(r"N = (\d+)", r"$N = \1$", row.method)
-        first, *more = itertools.zip_longest(*map(_latex_lines, row.entries), fillvalue="")
-        body += [rf"{' & '.join(line)} \\" for line in ((method, *first), *(("", *line) for line in more))]
+        lines = itertools.zip_longest(_latex_name(row.method), *map(_latex_lines, row.entries), fillvalue="")
+        body += [rf"{' & '.join(line)} \\" for line in lines]
         body.append(r"\addlinespace[1pt]")
-    below = "".join(rf"\par\smallskip\parbox{{\linewidth}}{{\raggedright {_escaped(note)}}}" + "\n" for note in notes)
     return _TEX.format(
         caption=_escaped(caption),
         columns="r" * len(columns),
         head="\n".join(head),
         body="\n".join(body),
-        notes=below,
+        # One paragraph in the small type of the table, as a page has little room.
+        notes="\n".join(map(_escaped, notes)),
     )
+
+
+def _latex_name(method: str) -> list[str]:
+    """A method, and its number of architectures on a line of its own, as a long name leaves no room beside it."""
+    name, _, number = method.partition(" (N = ")
+    return [_escaped(name), *[rf"\quad $N = {number.removesuffix(')')}$"] * bool(number)]
 
 
 def _latex_lines(entry: _Entry | None) -> list[str]:
@@ -345,7 +356,7 @@ def _latex_lines(entry: _Entry | None) -> list[str]:
     if not entry.measured:
         return [f"{_LATEX_MARKS[NOT_MEASURED]} {published}"] if published else []
     measured = _tight(entry.measured)
-    if entry.kind == TOO_FEW:
+    if entry.kind in _UNJUDGED:
         measured = rf"\textit{{{measured}}}"
     lines = [f"{measured} {mark}".strip(), published]
     return [*lines, f"${entry.difference.replace(' SE', '$ SE')}"] if entry.difference else lines

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from naswot_ext.papers.cells import TOO_FEW, told
+from naswot_ext.papers.cells import NOT_COMPARABLE, TOO_FEW, accuracy_name, told
 from naswot_ext.papers.items import PAPERS
 from naswot_ext.papers.layout import MARKS
 from naswot_ext.papers.summary import blocks, items_of, joined, measured, published
@@ -76,7 +76,8 @@ def numbers_page(cells: Iterable[pd.DataFrame], heading: str, note: str = "") ->
     explained = (
         "Measured and published: the mean ± the standard deviation over runs, where there are runs. Standard errors: "
         f"how many of its own the difference is. {TOO_FEW.capitalize()}: the difference lies within its error, "
-        "which is too large for a verdict; this counts as not measured."
+        f"which is too large for a verdict. {NOT_COMPARABLE.capitalize()}: the number is of something else than the "
+        "published one."
     )
     body = [f"<p>{html.escape(text)}</p>" for text in (note, explained) if text]
     body += [f"<p>{''.join(choices)}</p>"] * bool(choices)
@@ -109,7 +110,7 @@ def _line(row: Any, by: dict[str, str], columns: Sequence[str]) -> str:
     texts = {
         "Item": f"{by['paper'].replace(' ', _NO_BREAK)} {row.item}",
         "Space": by["space"],
-        "Accuracy": f"{by['dataset']} {row.split}".strip(),
+        "Accuracy": accuracy_name(row.dataset, row.split),
         "Method": row.method + cell(row.n_samples, ", N = {:.0f}"),
         "Measured": measured(row, spread=True),
         "Published": published(row, spread=True),

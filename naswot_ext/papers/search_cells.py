@@ -15,6 +15,7 @@ from scipy import stats
 from naswot_ext.config import NETWORK_SEARCHES, method_key
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.papers.cells import (
+    DIFFERS,
     DIGITS,
     NOT_MEASURED,
     REPRODUCED,
@@ -22,7 +23,9 @@ from naswot_ext.papers.cells import (
     WITHIN,
     compared,
     frame,
+    not_comparable,
     not_measured,
+    split_name,
     standard_error,
 )
 from naswot_ext.papers.items import ITEMS, SOURCES
@@ -31,6 +34,8 @@ from naswot_ext.tables import accuracy_columns, method_of
 TABLES = [(item.paper, item.name) for item in ITEMS if item.kind == "searches"]
 QUANTITY = "accuracy_percent"
 QUOTED = "the paper quotes NAS-Bench-201's own runs; config/weight_sharing.yaml runs these searches, days of a GPU"
+
+ONE_INITIALISATION = "one initialisation, whose error is not in this: more seeds, as seeds: [0, 1, 2, 3, 4], add it"
 
 # These draw all that they look at from the architectures that were scored, N a run.
 _DRAW_FROM_POOL = ("naswot", "optimal", "random")
@@ -57,7 +62,7 @@ def search_cells(
         searches: (one row a run, how it was made) of each search that was run: space, scored_on, algorithm, proxy and
             n_samples, and where there are any, variant, dataset, draw, by, `initialisations` (k of them: run r saw the
             networks of number r modulo k), and two of the caller's: `published`, the method that it stands beside, and
-            `note`, what a reader must know of it (say, of its ground truth).
+            `note`, in what its ground truth is unlike the paper's, so that its numbers are not comparable.
         published: the papers' numbers, all of published.csv.
         missing: why there is no search of a (method, data set). The most specific reason counts; of two that are as
             specific, the method's.
@@ -71,6 +76,9 @@ def search_cells(
     Optimal is another search for each column: on NAS-Bench-201 the published means are those of the best of N by the
     very accuracy that the column reports (of N = 100, CIFAR-100 validation: 71.44 so, 71.12 by that of CIFAR-10, and
     71.45 published). So a search by that accuracy (options `dataset` and `by`) comes before all others.
+
+    The papers initialise networks anew in each run. Where all runs of a search by a score share one initialisation, its
+    error is not known: a cell that differs says so.
 
     Raises NaswotError for a table that there is none of.
     """
@@ -112,7 +120,7 @@ def _cell(
     column = f"{row.dataset}_{row.split}"
     # An accuracy that the ground truth has of no architecture is no column, or one of NaN.
     if column not in runs or (len(hits) and hits[column].isna().all()):
-        reason = f"the ground truth of {row.space} has no {row.dataset} {row.split} accuracy"
+        reason = f"the ground truth of {row.space} has no {row.dataset} {split_name(row.split)} accuracy"
         reason += f": {official} has it" if official else ""
         return not_measured(_given(missing, row, methods=False) or reason, **of_paper)
     values = hits[column].dropna()
@@ -133,6 +141,10 @@ def _cell(
         reason="; ".join(remarks),
         **of_paper,
     )
+    if note := made_by.get("note"):
+        return not_comparable(found_here, note)
+    if found_here["verdict"] == DIFFERS and made_by.get("proxy") is not None and made_by.get("initialisations") == 1:
+        found_here |= {"reason": "; ".join([ONE_INITIALISATION, *remarks])}
     if found_here["verdict"] == REPRODUCED and (why := _too_few(std, len(values), row, pool_share, shared, made_by)):
         found_here |= {"verdict": NOT_MEASURED, "reason": "; ".join([why, *remarks])}
     return found_here
@@ -248,12 +260,10 @@ def _remarks(runs: pd.DataFrame, values: pd.Series, made_by: Mapping[str, Any], 
     if made_by["algorithm"] == "optimal":
         dataset, by = _chosen_by(runs, made_by)
         if (dataset, by) != (row.dataset, row.split):
-            yield f"the best by {dataset} {by} accuracy; the published is by the accuracy that it reports"
+            yield f"the best by {dataset} {split_name(by)} accuracy; the published is by the accuracy that it reports"
     scored = (made_by.get("draw") or {}).get("architectures", "all")
     if scored != "all" and (made_by.get("proxy") is not None or made_by["algorithm"] in _DRAW_FROM_POOL):
         yield f"among {scored} architectures"
-    if made_by.get("note"):
-        yield made_by["note"]
 
 
 def _why_not(row: Any, missing: Missing) -> str:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from naswot_ext.papers.cells import NOT_MEASURED, told
-from naswot_ext.papers.summary import joined, measured, published
+from naswot_ext.papers.cells import NOT_COMPARABLE, accuracy_name, told
+from naswot_ext.papers.summary import distinct, joined, measured, published
 from naswot_ext.tables import cell, title
 
-# The numbers that the papers' abstracts and introductions stand on: (paper, item, method, n_samples, data set, split).
+# The numbers that the papers' abstracts and introductions stand on, the same whatever a run finds:
+# (paper, item, space, method, n_samples, data set).
 _FIRST = [
-    ("icml2021", "table2a", "NASWOT", 100, "cifar10", "test"),
-    ("icml2021", "table2a", "NASWOT", 100, "cifar100", "test"),
-    ("icml2021", "table2b", "NASWOT", 100, "cifar10", "test"),
-    ("icml2021", "figure3", "NASWOT", None, "cifar10", "test"),
-    ("arxiv2020", "table1", "NASWOT-Jacobian", 10, "cifar10", "test"),
-    ("arxiv2020", "figure5", "NASWOT-Jacobian", None, "cifar10", "test"),
-    ("arxiv2020", "rank_claim", "NASWOT-Jacobian", None, "cifar10", "valid"),
+    ("icml2021", "table2a", "nasbench201", "NASWOT", 100, "cifar10"),
+    ("icml2021", "table2a", "nasbench201", "NASWOT", 100, "cifar100"),
+    ("icml2021", "table2b", "nats-sss", "NASWOT", 100, "cifar10"),
+    ("icml2021", "figure3", "nasbench201", "NASWOT", None, "cifar10"),
+    ("arxiv2020", "table1", "nasbench201", "NASWOT-Jacobian", 100, "cifar10"),
+    ("arxiv2020", "figure5", "pytorchcv", "NASWOT-Jacobian", None, "cifar10"),
+    ("arxiv2020", "rank_claim", "nasbench201", "NASWOT-Jacobian", None, "cifar10"),
 ]
 _WHAT = {
     "accuracy_percent": "{} accuracy found",
@@ -32,7 +33,7 @@ _WHAT = {
 def story(facts: Mapping[str, Any], cells: Iterable[pd.DataFrame]) -> dict[str, str]:
     """The facts of `summary.landing`, from those of the run and the cells of its tables and figures."""
     spaces = [
-        f"{title(space)} ({_count(options['architectures'])}, ground truth: {options['benchmark']})"
+        f"{title(space)} ({_count(options['architectures'])}, ground truth: {_truth(options)})"
         for space, options in facts["spaces"].items()
     ]
     images = [f"{title(name)} ({source})" for name, source in facts["datasets"].items()]
@@ -40,34 +41,40 @@ def story(facts: Mapping[str, Any], cells: Iterable[pd.DataFrame]) -> dict[str, 
     absent = [title(name) for part in facts["absent"].values() for name in part]
     run = {
         "Scale": f"{facts['scale']}, {facts['runs']} runs of a search, seeds {', '.join(map(str, facts['seeds']))}",
-        "Spaces": ", ".join(spaces),
+        "Spaces": "; ".join(spaces),
         "Images": f"{', '.join(images)}; {', '.join(sizes)}",
     }
     if absent:
         run["Not at hand"] = "; ".join(dict.fromkeys(absent))
-    return {**run, "headline": "\n".join(_headline(joined(cells)))}
+    table = joined(cells)
+    return {**run, "distinct": distinct(table), "headline": "\n".join(_headline(table))}
+
+
+def _truth(options: Mapping[str, Any]) -> str:
+    """Where the ground truth of a space comes from, and in what it is unlike the paper's."""
+    remark = options.get("remark")
+    return f"{options['benchmark']}, {NOT_COMPARABLE}: {remark}" if remark else options["benchmark"]
 
 
 def _count(architectures: int | str) -> str:
     return "all architectures" if architectures == "all" else f"{architectures} architectures"
 
 
-def _headline(cells: pd.DataFrame) -> Sequence[str]:
-    lines = []
-    for paper, item, method, n_samples, dataset, split in _FIRST if len(cells) else []:
-        found = cells[(cells["paper"] == paper) & (cells["item"] == item) & (cells["method"] == method)]
-        found = found[(found["dataset"] == dataset) & (found["split"] == split) & found["measured"].notna()]
-        rows = sorted(found.itertuples(), key=lambda row: _preference(row, n_samples))
-        lines += [_line(row) for row in rows[:1]]
-    return lines
+def _headline(cells: pd.DataFrame) -> list[str]:
+    rows: list[Any] = list(cells.itertuples())
+    # A table has two numbers of each search.
+    by_name = {_name(row): row for row in rows if row.split != "valid" or not row.item.startswith("table")}
+    return [_line(by_name[name]) for name in _FIRST if name in by_name]
 
 
-def _preference(row: Any, n_samples: int | None) -> tuple[bool, bool]:
-    """A number with a verdict comes first, then the one that is asked for."""
-    return row.verdict == NOT_MEASURED, row.n_samples != n_samples
+def _name(row: Any) -> tuple[Any, ...]:
+    """What `_FIRST` names a cell by."""
+    n_samples = None if pd.isna(row.n_samples) else row.n_samples
+    return row.paper, row.item, row.space, row.method, n_samples, row.dataset
 
 
 def _line(row: Any) -> str:
-    what = _WHAT[row.quantity].format(f"{title(row.dataset)} {row.split}")
+    what = _WHAT[row.quantity].format(accuracy_name(row.dataset, row.split))
     named = f"{row.method}{cell(row.n_samples, ', N = {}')} on {title(row.space)}, {what}"
-    return f"{named}: {measured(row)}, published: {published(row)} ({told(row)})"
+    found = measured(row)
+    return f"{named}: {found or told(row)}, published: {published(row)}{f' ({told(row)})' if found else ''}"

@@ -8,17 +8,20 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, VERDICTS, WITHIN
+from naswot_ext.config import method_key
+from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, TOLD, WITHIN, accuracy_name, told
 from naswot_ext.papers.items import ITEMS, PAPERS, VERDICTS_CATEGORY
 from naswot_ext.tables import cell as cell_text
 from naswot_ext.tables import title
 
+# {what people read: the column of how many cells it is said of}
+_COUNTS = {said: said.replace(" ", "_") for said in TOLD}
 COLUMNS = [
     "paper",
     "item",
     "title",
     "cells",
-    *(verdict.replace(" ", "_") for verdict in VERDICTS),
+    *_COUNTS.values(),
     "worst",
     "worst_in_standard_errors",
 ]
@@ -32,16 +35,19 @@ _FORMS = {
     "rank": ("{:.0f}", ""),
     "p_value": ("p = {:.2g}", ""),
 }
+# What tells one number from another, whichever paper prints it.
+_NUMBER = ["space", "method", "n_samples", "dataset", "split", "quantity", "published", "measured"]
 
 # ("p", "strong", "h2" or "h3", text), ("ul", texts) or ("table", rows of which the first is the head)
 Block = tuple[str, Any]
 
 
 def summary(cells: Iterable[pd.DataFrame], note: str = "") -> tuple[pd.DataFrame, str]:
-    """Count the verdicts of cells: (a row an item with `COLUMNS`, Markdown for people).
+    """Count the verdicts of cells as people read them: (a row an item with `COLUMNS`, Markdown for people).
 
-    The Markdown's first line has the totals; then come the items in the papers' order, the deviations of each that
-    are largest in standard errors, and one line for each reason why cells are not measured. `note` says what was run.
+    The Markdown's first line has the totals; then come those of distinct numbers, the items in the papers' order, the
+    deviations of each that are largest in standard errors, and one line for each reason why cells have no verdict.
+    `note` says what was run.
     """
     table = joined(cells)
     counted = _counted(table)
@@ -66,24 +72,32 @@ def _counted(table: pd.DataFrame) -> pd.DataFrame:
 
 def _blocks(table: pd.DataFrame, counted: pd.DataFrame, note: str) -> Iterator[Block]:
     yield "strong", totals(counted)
-    if note:
-        yield "p", note
+    for text in (distinct(table), note):
+        if text:
+            yield "p", text
     yield (
         "p",
         (
-            f"Reproduced: within {WITHIN:g} standard errors of the published number, the rounding of which counts. Not "
-            "measured is no verdict of the paper; the reasons stand below."
+            f"Reproduced: within {WITHIN:g} standard errors of the published number, the rounding of which counts. "
+            "Measured, but no verdict: too few to tell, where the error is too large for one; not comparable, where "
+            "the number is of something else than the published one. The reasons stand below."
         ),
     )
-    counts = [
-        [PAPERS.get(row.paper, row.paper), _item(row), row.cells, row.reproduced, row.differs, row.not_measured]
-        for row in _tuples(counted)
-    ]
-    head = ["Paper", "Item", "Cells", "Reproduced", "Differs", "Not measured"]
-    yield "table", [head, *([str(text) for text in row] for row in counts)]
+    yield "table", _table(counted, ["cells"])
     if len(table):
         yield from _deviations(table)
-        yield from _not_measured(table)
+        yield from _no_verdict(table)
+
+
+def _table(counted: pd.DataFrame, first: Sequence[str] = ()) -> list[list[str]]:
+    """The head and a row an item: its name, the numbers in the columns `first`, and how many cells each is said of."""
+    numbers = [*first, *_COUNTS.values()]
+    head = ["Paper", "Item", *(name.replace("_", " ").capitalize() for name in numbers)]
+    rows = [
+        [PAPERS.get(row.paper, row.paper), _item(row), *(str(getattr(row, name)) for name in numbers)]
+        for row in _tuples(counted)
+    ]
+    return [head, *rows]
 
 
 def _markdown(kind: str, what: Any) -> str:
@@ -96,26 +110,52 @@ def _markdown(kind: str, what: Any) -> str:
 
 
 def totals(summary: pd.DataFrame) -> str:
-    """One sentence: how many cells were reproduced, differ and were not measured."""
+    """One sentence: how many cells were reproduced, differ, were measured without a verdict, and not measured."""
     if summary.empty:
         return "No table or figure was made yet."
-    cells, reproduced, differs, absent = (
-        int(summary[column].sum()) for column in ("cells", "reproduced", "differs", "not_measured")
-    )
-    return f"Of {cells} published numbers: {reproduced} reproduced, {differs} different, {absent} not measured."
+    counts = {said: int(summary[column].sum()) for said, column in _COUNTS.items()}
+    return f"Of {int(summary['cells'].sum())} published numbers: {_listed(counts)}."
+
+
+def distinct(cells: pd.DataFrame) -> str:
+    """As `totals`, with numbers counted once that both papers print and that were measured alike; empty if none is.
+
+    Alike are cells of one method, number of architectures, space and accuracy, with equal published and measured
+    numbers and the same verdict.
+    """
+    if cells.empty:
+        return ""
+    number = cells[_NUMBER].assign(method=cells["method"].map(method_key), said=_said(cells))
+    once = number.drop_duplicates()
+    alike = len(number) - len(once)
+    if not alike:
+        return ""
+    counts = once["said"].value_counts()
+    listed = _listed({said: int(counts.get(said, 0)) for said in TOLD})
+    return f"Both papers print {alike} of these alike, so {len(once)} are distinct: {listed}."
+
+
+def _said(cells: pd.DataFrame) -> list[str]:
+    """What people read of each cell."""
+    return [told(row) for row in _tuples(cells)]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """How many cells each is said of: "3 reproduced, 1 different, ..."."""
+    return ", ".join(f"{n} {'different' if said == DIFFERS else said}" for said, n in counts.items())
 
 
 def landing(summary: pd.DataFrame, facts: Mapping[str, str]) -> str:
     """The report's first page as reStructuredText, in one screen.
 
-    `facts` are what was run, in order: a label (such as "Scale" or "Ground truth") and a text of one line each. The
-    label "headline" is set apart: its lines are the numbers that a reader should see first.
+    `facts` are what was run, in order: a label (such as "Scale" or "Ground truth") and a text of one line each. Two
+    labels are set apart: the lines of "headline" are the numbers that a reader should see first, and "distinct" is the
+    sentence of the function of that name.
     """
     heading = "Neural architecture search without training: what was reproduced"
-    lines = [heading, "=" * len(heading), "", _rst(totals(summary)), ""]
-    lines += [
-        line for label, text in facts.items() if label != "headline" for line in (f":{_rst(label)}: {_rst(text)}",)
-    ]
+    counted = " ".join(filter(None, (totals(summary), facts.get("distinct"))))
+    lines = [heading, "=" * len(heading), "", _rst(counted), ""]
+    lines += [f":{_rst(label)}: {_rst(text)}" for label, text in facts.items() if label not in ("headline", "distinct")]
     if facts.get("headline"):
         lines += [
             "",
@@ -125,8 +165,8 @@ def landing(summary: pd.DataFrame, facts: Mapping[str, str]) -> str:
         ]
     lines += ["", *_rst_table(summary), ""]
     lines += [
-        f"*Reproduced*: within {WITHIN:g} standard errors of the published number. What differs, and why cells are not "
-        f"measured, stands on the first page under `{VERDICTS_CATEGORY} <{_link(VERDICTS_CATEGORY)}>`__ in the menu; "
+        f"*Reproduced*: within {WITHIN:g} standard errors of the published number. What differs, and why cells have "
+        f"no verdict, stands on the first page under `{VERDICTS_CATEGORY} <{_link(VERDICTS_CATEGORY)}>`__ in the menu; "
         "the second has every number, to choose from by space, data set, method and verdict. The tables of each paper, "
         "with those of the numbers in its figures, and the figures themselves stand under its name.",
         "",
@@ -148,14 +188,14 @@ def items_of(table: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
 
 
 def _row(paper: str, item: str, part: pd.DataFrame) -> dict[str, Any]:
-    counts = part["verdict"].value_counts()
+    counts = pd.Series(_said(part)).value_counts()
     judged = _by_deviation(part[part["verdict"] != NOT_MEASURED])
     return {
         "paper": paper,
         "item": item,
         "title": _TITLES.get((paper, item), item),
         "cells": len(part),
-        **{verdict.replace(" ", "_"): int(counts.get(verdict, 0)) for verdict in VERDICTS},
+        **{column: int(counts.get(said, 0)) for said, column in _COUNTS.items()},
         "worst": _what(judged.iloc[0]) if len(judged) else "",
         "worst_in_standard_errors": judged["in_standard_errors"].iloc[0] if len(judged) else None,
     }
@@ -173,7 +213,7 @@ def _what(cell: pd.Series) -> str:
     n_samples = "" if pd.isna(cell["n_samples"]) else f" (N = {_whole(cell['n_samples'])})"
     # A table is of one space.
     space = "" if str(cell["item"]).startswith("table") else title(cell["space"])
-    accuracy = f"{title(cell['dataset'])} {cell['split']}".strip()
+    accuracy = accuracy_name(cell["dataset"], cell["split"])
     return ", ".join(filter(None, (f"{cell['method']}{n_samples}", space, accuracy)))
 
 
@@ -223,12 +263,19 @@ def _numbers(cell: pd.Series) -> str:
     return text if pd.isna(cell["in_standard_errors"]) else f"{text}, {cell['in_standard_errors']:+.1f} standard errors"
 
 
-def _not_measured(table: pd.DataFrame) -> Iterator[Block]:
+def _no_verdict(table: pd.DataFrame) -> Iterator[Block]:
+    """What was measured without a verdict, and what was not measured."""
+    without = table["verdict"] == NOT_MEASURED
+    there = table["measured"].notna()
+    yield from _reasons("Measured, but without a verdict", table[without & there])
+    yield from _reasons("Not measured, and what would fill it", table[without & ~there])
+
+
+def _reasons(heading: str, absent: pd.DataFrame) -> Iterator[Block]:
     """One line for each reason, that of most cells first."""
-    absent = table[table["verdict"] == NOT_MEASURED]
     if absent.empty:
         return
-    yield "h2", "Not measured, and what would fill it"
+    yield "h2", heading
     reasons = absent["reason"].value_counts(sort=True)
     texts = []
     for reason in reasons.index:
@@ -249,12 +296,7 @@ def _item(row: Any) -> str:
 
 def _rst_table(summary: pd.DataFrame) -> list[str]:
     """A simple table of the counts, with columns as wide as their longest text."""
-    head = ["Paper", "Item", "Reproduced", "Differs", "Not measured"]
-    body = [
-        [PAPERS.get(row.paper, row.paper), _item(row), str(row.reproduced), str(row.differs), str(row.not_measured)]
-        for row in _tuples(summary)
-    ]
-    return _simple_table([head, *body]) if body else []
+    return _simple_table(_table(summary)) if len(summary) else []
 
 
 def _simple_table(rows: Sequence[Sequence[str]]) -> list[str]:

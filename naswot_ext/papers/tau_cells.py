@@ -13,7 +13,16 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from naswot_ext.papers.cells import DIGITS, NOT_MEASURED, REPRODUCED, TOO_FEW, compared, frame, not_measured
+from naswot_ext.papers.cells import (
+    DIGITS,
+    NOT_MEASURED,
+    REPRODUCED,
+    TOO_FEW,
+    compared,
+    frame,
+    not_comparable,
+    not_measured,
+)
 from naswot_ext.papers.items import SOURCES
 
 QUANTITY = "kendall_tau"
@@ -38,7 +47,7 @@ def tau_cells(
         correlations: rows of correlations.csv (`tables.CORRELATION_COLUMNS`), of any spaces and proxies.
         published: the papers' numbers, all of published.csv.
         missing: why there is none of a (space, data set), where None stands for any; the most specific reason counts.
-        notes: what a reader must know of a space's ground truth.
+        notes: in what a space's ground truth is unlike the paper's, so that its tau is not comparable.
         confidence: of the intervals, as the config's statistics.confidence.
 
     The paper scores images of the data set that it correlates with. Its axis says validation, its code reads test
@@ -80,7 +89,7 @@ def _cell(
         return not_measured(f"tau is undefined for the {n} networks that were scored", **of_paper)
     own = (measured.kendall_filtered_high - measured.kendall_filtered_low) / 2 / quantile
     variance = own**2 * (1 + n / NETWORKS) + 10.0 ** (-2 * DIGITS[QUANTITY]) / 12
-    remarks = [*_remarks(measured, n, notes.get(row.space)), *_by_validation(correlations, measured)]
+    remarks = [*_remarks(measured, n), *_by_validation(correlations, measured)]
     found = compared(
         measured=tau,
         # An interval of no width is of too few networks to tell an error.
@@ -88,6 +97,8 @@ def _cell(
         reason="; ".join(remarks),
         **of_paper,
     )
+    if note := notes.get(row.space):
+        return not_comparable(found, note)
     if found["verdict"] == REPRODUCED and own > TOO_WIDE:
         found |= {"verdict": NOT_MEASURED, "reason": "; ".join([TOO_FEW, *remarks])}
     return found
@@ -118,11 +129,9 @@ def _by_validation(correlations: pd.DataFrame, measured: Any) -> Iterable[str]:
         yield f"with validation accuracy {row.kendall_filtered:.3f}"
 
 
-def _remarks(measured: Any, n: int, note: str | None) -> Iterable[str]:
+def _remarks(measured: Any, n: int) -> Iterable[str]:
     yield f"{n} networks"
     if measured.split != "test":
         yield "with validation accuracy, as the ground truth has no test accuracy"
     if math.isnan(measured.kendall_filtered_low):
         yield "no interval: too few networks"
-    if note:
-        yield note

@@ -11,12 +11,15 @@ from naswot_ext.errors import NaswotError
 from naswot_ext.papers.cells import (
     COLUMNS,
     WITHIN,
+    accuracy_name,
     cell,
     compared,
     frame,
+    not_comparable,
     not_measured,
     read_cells,
     standard_error,
+    told,
     verdict,
     write_cells,
 )
@@ -74,6 +77,27 @@ def test_numbers_of_unknown_spread_must_be_equal_as_printed() -> None:
 def test_a_number_that_is_not_there_has_no_verdict() -> None:
     assert verdict(math.nan, 90, 0.1) == "not measured"
     assert verdict(90, math.nan, 0.1) == "not measured"
+
+
+def test_a_number_without_a_verdict_says_whether_more_would_give_it_one() -> None:
+    row = compared(measured=91.0, published=90.5, standard_error=0.25, reason="10 runs", **OF)
+    unlike = not_comparable(row, "another space")
+    assert (unlike["verdict"], unlike["reason"]) == ("not measured", "not comparable: another space; 10 runs")
+    assert unlike["measured"] == 91.0
+    few = {**row, "verdict": "not measured", "reason": "too few to tell: 3 runs"}
+    absent = not_measured("not comparable, had it been measured", **OF)
+    assert [told(found) for found in frame([row, unlike, few, absent]).itertuples()] == [
+        "reproduced",
+        "not comparable",
+        "too few to tell",
+        "not measured",
+    ]
+
+
+def test_people_read_validation_where_columns_say_valid() -> None:
+    assert accuracy_name("cifar10", "valid") == "CIFAR-10 validation"
+    assert accuracy_name("cifar100", "test") == "CIFAR-100 test"
+    assert accuracy_name("cifar10", "") == "CIFAR-10"
 
 
 def test_a_compared_cell_counts_its_difference_in_standard_errors() -> None:

@@ -154,6 +154,38 @@ def test_equally_small_networks_share_their_places_and_spread() -> None:
     assert (cell.measured, cell.standard_error) == (4, pytest.approx(math.sqrt(8 / 12)))  # places 3, 4, 5
 
 
+def test_a_rank_is_judged_by_the_standard_error_that_stands_beside_it() -> None:
+    """The published rank is of one of the networks: whether it lies among theirs depends on their spread."""
+    known = truth([91.0] * 4 + [50.0] * 9_996, [1.0] * 10_000)
+    every = -np.arange(10_000.0)
+    for ranks, verdict in (((700, 800, 900, 1_000), "reproduced"), ((5_000, 5_050, 5_100, 5_150), "differs")):
+        values = {i: float(every[i]) for i in range(4, 10_000)}
+        values |= {i: -(rank + 0.5) for i, rank in enumerate(ranks)}
+        cell = by_score(scores(values), known)
+        assert cell.verdict == verdict
+        assert (abs(cell.in_standard_errors) <= 3) == (verdict == "reproduced")
+        assert cell.in_standard_errors == pytest.approx((cell.measured - 667) / cell.standard_error)
+    # Of equally many parameters: places 1 to 10,000.
+    cell = by_params(scores({0: 1.0}), known)
+    assert (cell.verdict, abs(cell.in_standard_errors) < 3) == ("reproduced", True)
+
+
+def test_a_rank_by_the_scores_of_other_images_or_in_another_ground_truth_is_not_comparable() -> None:
+    table = scores({0: 9.0, 1: 8.0, 2: 7.0, 3: 6.0, 4: 5.0})
+    judged = rank_claim([(table, table)], FIVE)
+    assert "not comparable" not in " ".join(judged["reason"])
+    score, params = rank_claim([(table, table)], FIVE, images=64).itertuples()
+    assert score.reason.startswith("not comparable: 64 images a network, the paper 256; 1 rank of the smallest")
+    assert (score.verdict, score.measured) == ("not measured", 3)
+    assert params.verdict == "differs"
+    both = rank_claim([(table, table)], FIVE, images=64, remark="a part of it")
+    assert list(both["verdict"]) == ["not measured"] * 2
+    assert [reason.split("; ")[0] for reason in both["reason"]] == ["not comparable: a part of it"] * 2
+    # What was not measured is not compared, either.
+    nothing = rank_claim([(scores({0: 9.0}), scores({0: 9.0}))], FIVE, images=64)
+    assert nothing["reason"].iloc[0].startswith("no scores of the smallest")
+
+
 def test_several_initialisations_give_the_spread_of_the_rank() -> None:
     tables = [scores({0: 9.0, 1: 8.0, 2: x, 3: 6.0, 4: 5.0}) for x in (10.0, 7.0, 1.0)]
     cell = by_score(tables, FIVE)

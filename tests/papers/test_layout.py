@@ -78,12 +78,32 @@ def test_too_few_to_tell_looks_unlike_a_verdict_and_unlike_nothing(tmp_path, pub
     files = written(tmp_path, published)
     cell = row_of(files["markdown"], "NASWOT (N = 100)")[3]
     assert cell == "*92.65 ± 0.05* ?<br>(92.81 ± 0.99; -0.2 SE)"
-    assert '<td class="few" title="too few to tell: ' in files["html"]
+    assert '<td class="unjudged" title="too few to tell: ' in files["html"]
     assert ">92.65 ± 0.05 ?<small>" in files["html"]
     assert r"\textit{92.65\,$\pm$\,0.05} ? " in files["tex"]
     for form in ("markdown", "html", "tex"):
         assert "Too few to tell: NASWOT on CIFAR-10: 100 of 200 scored architectures a run" in files[form]
         assert "? (in italics) measured, but too few to tell" in files[form]
+
+
+def test_what_is_not_comparable_is_shown_with_its_value_and_a_mark_of_its_own(tmp_path, published) -> None:
+    part = made_by("random", space="nasbench101", note="a part of the space")
+    cells = search_cells(("icml2021", "table1"), [(runs({"cifar10_test": [90.5, 90.6]}), part)], published)
+    files = forms(tmp_path, cells, "Table 1", "")
+    assert row_of(files["markdown"], "Random")[-1].startswith("*90.55 ± 0.05* †<br>(90.38 ± 5.51")
+    assert '<td class="unjudged" title="not comparable: a part of the space">90.55 ± 0.05 †<small>' in files["html"]
+    assert r"\textit{90.55\,$\pm$\,0.05} $\dagger$" in files["tex"]
+    for form in ("markdown", "html", "tex"):
+        assert "Not comparable: Random on CIFAR-10: a part of the space." in files[form]
+        assert "(in italics) measured, but not comparable" in files[form]
+    assert "†" not in files["tex"]
+
+
+def test_a_difference_that_may_be_the_one_initialisations_is_remarked_on(tmp_path, published) -> None:
+    one_of_all = made_by("naswot", proxy="naswot", n_samples=10, initialisations=1)
+    cells = search_cells(("icml2021", "table2a"), [(runs({"cifar10_test": [80.0, 80.1, 80.2]}), one_of_all)], published)
+    for text in forms(tmp_path, cells, "Table 2a", "").values():
+        assert "one initialisation, whose error is not in this" in text
 
 
 def ranks(folder: Path) -> dict[str, str]:
@@ -108,7 +128,7 @@ def ranks(folder: Path) -> dict[str, str]:
 
 def test_ranks_are_whole_numbers_without_a_deviation_that_there_is_none_of(tmp_path) -> None:
     files = ranks(tmp_path)
-    assert row_of(files["markdown"], "NASWOT") == ["NASWOT", "5905 ± 1007 ≠<br>(667; +4.6 SE)"]
+    assert row_of(files["markdown"], "NASWOT-Jacobian") == ["NASWOT-Jacobian", "5905 ± 1007 ≠<br>(667; +4.6 SE)"]
     assert row_of(files["markdown"], "naswot") == ["naswot", "700 ≠<br>(668)"]
     assert row_of(files["markdown"], "Number of parameters") == ["Number of parameters", "–<br>(8597)"]
     for form in ("markdown", "html", "tex"):
@@ -116,6 +136,8 @@ def test_ranks_are_whole_numbers_without_a_deviation_that_there_is_none_of(tmp_p
         assert "Percent" not in files[form]
         assert "Seconds" not in files[form]
         assert "1 is the highest score, or the most parameters" in files[form]
+        # One rule for all cells, that of the standard errors beside them.
+        assert "reproduced (within 3 SE)" in files[form]
     # There is no search, so no column of its seconds.
     assert "| Method | CIFAR-10 rank |" in files["markdown"].splitlines()
 
@@ -123,14 +145,15 @@ def test_ranks_are_whole_numbers_without_a_deviation_that_there_is_none_of(tmp_p
 def test_the_reasons_of_judged_cells_stand_in_every_form(tmp_path) -> None:
     files = ranks(tmp_path)
     for form, sign in (("markdown", "&"), ("html", "&amp;"), ("tex", r"\&")):
-        assert f"Remark: NASWOT on CIFAR-10: 44 ranks {sign} 1." in files[form]
+        assert f"Remark: NASWOT-Jacobian on CIFAR-10: 44 ranks {sign} 1." in files[form]
         assert "Not measured: Number of parameters on CIFAR-10: no number of parameters." in files[form]
 
 
 def test_every_part_of_a_caption_is_a_sentence(tmp_path, published) -> None:
-    caption = r"\caption{The smallest network above 90 \%. Scale small; one mini-batch. Rank among all networks: 1 is"
-    assert caption in ranks(tmp_path)["tex"]
-    assert r"of it\_all. Percent, mean $\pm$ standard" in written(tmp_path, published)["tex"]
+    tex = ranks(tmp_path)["tex"]
+    assert r"\caption{The smallest network above 90 \%.}" in tex
+    assert "\nScale small; one mini-batch.\nRank among all networks: 1 is" in tex
+    assert "of it\\_all.\nPercent, mean $\\pm$ standard" in written(tmp_path, published)["tex"]
 
 
 def test_families_stand_in_the_papers_order_with_their_methods(tmp_path, published) -> None:
@@ -207,7 +230,8 @@ def test_the_latex_table_has_booktabs_rules_and_as_many_places_in_every_row(tmp_
     # What is not measured takes one line.
     assert r"ENAS & -- (13,315) & -- (39.77\,$\pm$\,0.00) & " in tex
     assert r"architectures \& 50\% of it\_all." in tex
-    assert r"NASWOT ($N = 10$) & 2 &" in tex
+    assert "NASWOT & 2 &" in tex
+    assert "\\\\\n\\quad $N = 10$ & (3.05) &" in tex
     assert tex.count("{") == tex.count("}")
 
 
@@ -217,7 +241,9 @@ def test_every_table_of_the_papers_has_a_layout(item, tmp_path, published) -> No
     methods = {"table1": "REA", "table2b": "BOHB"}
     assert len(row_of(files["markdown"], methods[item[1]])) == (3 if item == ("icml2021", "table1") else 8)
     if item[0] == "arxiv2020":
-        assert "Jacobian" not in files["markdown"]
+        # One name wherever people read, as figure 6 and the summary have it.
+        assert "| NASWOT-Jacobian (N = 10) |" in files["markdown"]
+        assert "| NASWOT (N" not in files["markdown"]
 
 
 @pytest.mark.parametrize("item", [("icml2021", "table2a"), ("arxiv2020", "table1"), None])
@@ -228,9 +254,11 @@ def test_latex_compiles_the_table_and_a_page_has_room_for_it(item, tmp_path, pub
         ranks(tmp_path)
     else:
         # As many and as long numbers as there can be.
-        numbers = {"measured_std": 17.67, "runs": 500, "seconds": 12_000.0, "in_standard_errors": -12.3, "reason": ""}
+        numbers = {"measured_std": 17.67, "runs": 500, "seconds": 12_000.0, "in_standard_errors": -12.3}
         cells = search_cells(item, [], published).assign(measured=85.12, verdict="differs", **numbers)
-        forms(tmp_path, cells, "Table", NOTE)
+        # A run's notes: what is said of the scale in some three lines, and as many of reasons.
+        why = {"NASWOT": "one initialisation", "NASWOT-Jacobian": "one initialisation", "Optimal": "of 200"}
+        forms(tmp_path, cells.assign(reason=cells["method"].map(why).fillna("")), "Table", " ".join([NOTE] * 10))
     # A page of ICML: two columns of 3.25 inches with 0.25 between them.
     (tmp_path / "page.tex").write_text(
         "\\documentclass[twocolumn]{article}\\usepackage{booktabs}\\textwidth=6.75in\\textheight=9in\n"

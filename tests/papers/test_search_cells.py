@@ -20,6 +20,7 @@ from tests.papers.tables import made_by, one, runs
 
 TABLE2A, TABLE2B, TABLE1 = (("icml2021", f"table{name}") for name in ("2a", "2b", "1"))
 OF_2020 = ("arxiv2020", "table1")
+NAMES = {"valid": "validation", "test": "test"}
 CIFAR10_TEST = {"cifar10_test": [92.0, 93.0, 94.0]}
 
 
@@ -55,7 +56,7 @@ def test_an_accuracy_that_the_ground_truth_lacks_is_not_measured(published) -> N
     assert one(found, "Random", "cifar10").verdict == "differs"
     for dataset, split in [("cifar10", "valid"), ("cifar100", "test"), ("imagenet16-120", "test")]:
         cell = one(found, "Random", dataset, split)
-        assert cell.reason == f"the ground truth of nasbench201 has no {dataset} {split} accuracy"
+        assert cell.reason == f"the ground truth of nasbench201 has no {dataset} {NAMES[split]} accuracy"
         assert math.isnan(cell.measured)
     why = "NATS-tss-v1_0-3ffb9-simple.tar would fill it"
     found = search_cells(TABLE2A, [(table, made_by("random"))], published, {(None, "imagenet16-120"): why})
@@ -146,7 +147,7 @@ def test_optimal_is_held_to_the_accuracy_that_each_column_reports(published) -> 
     assert one(found, "Optimal", "cifar100", "valid", 100).measured == pytest.approx(71.45)
     alone = one(search_cells(TABLE2A, [first], published), "Optimal", "cifar100", "valid", 100)
     assert alone.measured == pytest.approx(71.05)
-    assert alone.reason.startswith("the best by cifar10 valid accuracy")
+    assert alone.reason.startswith("the best by cifar10 validation accuracy")
 
 
 def test_few_architectures_widen_the_error_of_a_search_among_them(published) -> None:
@@ -197,6 +198,43 @@ def test_several_initialisations_show_their_error_which_more_runs_do_not_shrink(
     assert cell.standard_error == pytest.approx(math.sqrt(own + 1.13**2 / 500 + 0.01**2 / 12), rel=1e-4)
     assert cell.verdict == verdict
     assert cell.reason == ("too few to tell: 3 initialisations" if verdict == "not measured" else "")
+
+
+@pytest.mark.parametrize("off", [0.0, 5.0])
+def test_a_ground_truth_unlike_the_papers_gives_a_number_without_a_verdict(published, off) -> None:
+    note = "3,609 cells, not a random sample"
+    facts = {"space": "nasbench101", "note": note, "draw": {"architectures": 200, "draw_seed": 0}}
+    made = runs({"cifar10_test": [90.38 + off, 90.48 + off] * 50})
+    cell = one(search_cells(TABLE1, [(made, made_by("random", **facts))], published), "Random", "cifar10")
+    assert cell.verdict == "not measured"
+    assert cell.reason == f"not comparable: {note}; among 200 architectures"
+    assert cell.measured == pytest.approx(90.43 + off)
+
+
+@pytest.mark.parametrize(
+    ("facts", "off", "said"),
+    [
+        ({"initialisations": 1}, -10.0, True),
+        ({"initialisations": 1}, 0.0, False),  # reproduced
+        ({"initialisations": 3}, -10.0, False),  # the spread of three is in the error
+    ],
+)
+def test_a_difference_by_the_scores_of_one_initialisation_says_that_its_error_is_not_known(
+    published, facts, off, said
+) -> None:
+    made = runs({"cifar10_test": [92.44 + off + (-1) ** run for run in range(300)]})
+    made_so = made_by("naswot", proxy="naswot", n_samples=10, **facts)
+    cell = one(search_cells(TABLE2A, [(made, made_so)], published), "NASWOT", "cifar10", n_samples=10)
+    assert cell.verdict == ("differs" if off else "reproduced")
+    assert ("one initialisation, whose error is not in this" in cell.reason) == said
+
+
+def test_a_search_without_a_score_has_no_initialisation_to_doubt(published) -> None:
+    made = runs({"cifar10_test": [80.0, 80.1] * 50})
+    for algorithm, method in (("rea", "REA"), ("random", "Random")):
+        found = search_cells(TABLE2A, [(made, made_by(algorithm, initialisations=0))], published)
+        cell = one(found, method, "cifar10")
+        assert (cell.verdict, cell.reason) == ("differs", "")
 
 
 def test_a_table_that_there_is_none_of_is_refused(published) -> None:

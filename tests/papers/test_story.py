@@ -13,7 +13,8 @@ FACTS: dict[str, Any] = {
     "scale": "small",
     "spaces": {
         "nasbench201": {"architectures": 200, "benchmark": "table"},
-        "nats-sss": {"architectures": "all", "benchmark": "nats-sss"},
+        "nats-sss": {"architectures": "all", "benchmark": "nats-sss", "remark": ""},
+        "nds-darts": {"architectures": 30, "benchmark": "table", "remark": "DARTS genotypes instead"},
     },
     "datasets": {"cifar10": "npz"},
     "runs": 100,
@@ -47,28 +48,40 @@ def test_what_was_run_is_told_in_a_line_each() -> None:
     told = story(FACTS, [])
     assert told == {
         "Scale": "small, 100 runs of a search, seeds 0, 1",
-        "Spaces": "NAS-Bench-201 (200 architectures, ground truth: table), "
-        "NATS-Bench SSS (all architectures, ground truth: nats-sss)",
+        "Spaces": "NAS-Bench-201 (200 architectures, ground truth: table); "
+        "NATS-Bench SSS (all architectures, ground truth: nats-sss); "
+        "NDS DARTS (30 architectures, ground truth: table, not comparable: DARTS genotypes instead)",
         "Images": "CIFAR-10 (npz); 128 a network, 64 for jacobian",
         "Not at hand": "NDS PNAS; ImageNet16-120",
+        "distinct": "",
         "headline": "",
     }
 
 
-def test_a_number_with_a_verdict_is_looked_at_first_and_then_the_papers_own() -> None:
-    named = "on NAS-Bench-201, CIFAR-10 test accuracy found: 92.00 %, published: 92.50 %"
-    assert first(searched(10), searched(100), searched(1000)) == [f"NASWOT, N = 100 {named} (reproduced)"]
-    assert first(searched(10), searched(100, judged=False)) == [f"NASWOT, N = 10 {named} (reproduced)"]
+def test_which_numbers_are_looked_at_first_does_not_depend_on_what_was_found() -> None:
+    named = "NASWOT, N = 100 on NAS-Bench-201, CIFAR-10 test accuracy found"
+    numbers = f"{named}: 92.00 %, published: 92.50 %"
+    assert first(searched(10), searched(100), searched(1000)) == [f"{numbers} (reproduced)"]
+    assert first(searched(10), searched(100, judged=False)) == [f"{numbers} (too few to tell)"]
+    absent = not_measured("no file", n_samples=100, published=92.81, **TABLE_2A)
+    assert first(searched(10), absent) == [f"{named}: not measured, published: 92.81 %"]
+    assert first(searched(10)) == []
 
 
-def test_a_number_without_a_verdict_is_of_too_few_to_tell_not_unmeasured() -> None:
-    (line,) = first(searched(10, judged=False), searched(100, judged=False))
-    assert line.startswith("NASWOT, N = 100 on")
-    assert line.endswith("(too few to tell)")
+def test_a_panel_that_was_not_measured_has_no_split_and_is_looked_at_all_the_same() -> None:
+    of = {"paper": "icml2021", "item": "figure3", "method": "NASWOT", "dataset": "cifar10", "quantity": "kendall_tau"}
+    cells = [
+        not_measured("no file", published=tau, space=s, **of) for s, tau in (("nds-enas", 0.5), ("nasbench201", 0.6))
+    ]
+    assert first(*cells) == [
+        "NASWOT on NAS-Bench-201, Kendall's tau with CIFAR-10 accuracy: not measured, published: 0.600"
+    ]
 
 
-def test_what_was_not_measured_is_nothing_to_look_at() -> None:
-    assert first(not_measured("no file", published=92.5, **TABLE_2A)) == []
+def test_of_the_two_accuracies_of_a_search_that_of_the_test_is_looked_at() -> None:
+    valid = {**searched(100), "split": "valid", "measured": 90.0}
+    assert [line.split(": ")[1] for line in first(valid, searched(100))] == ["92.00 %, published"]
+    assert [line.split(": ")[1] for line in first(searched(100), valid)] == ["92.00 %, published"]
 
 
 def test_each_kind_of_number_says_what_it_is() -> None:
@@ -80,7 +93,7 @@ def test_each_kind_of_number_says_what_it_is() -> None:
     rank = compared(measured=6000.0, published=667.0, standard_error=1.0, quantity="rank", **of)
     assert first(tau, rank) == [
         "NASWOT on NAS-Bench-201, Kendall's tau with CIFAR-10 test accuracy: 0.600, published: 0.574 (differs)",
-        "NASWOT-Jacobian on NAS-Bench-201, rank of the smallest network above 90 % CIFAR-10 valid accuracy: 6000, "
+        "NASWOT-Jacobian on NAS-Bench-201, rank of the smallest network above 90 % CIFAR-10 validation accuracy: 6000, "
         "published: 667 (differs)",
     ]
 

@@ -12,7 +12,7 @@ import pytest
 
 from naswot_ext.papers.cells import cell, compared, frame, not_measured, read_cells, write_cells
 from naswot_ext.papers.pages import numbers_page, summary_page
-from naswot_ext.papers.summary import COLUMNS, landing, summary, totals
+from naswot_ext.papers.summary import COLUMNS, distinct, landing, summary, totals
 
 
 def made(item: str, offsets=(), absent=(), paper="icml2021"):
@@ -23,7 +23,7 @@ def made(item: str, offsets=(), absent=(), paper="icml2021"):
         compared(**{**of, "measured": 90 + 0.1 * off}, standard_error=0.1, method=f"M{i}", n_samples=10)
         for i, off in enumerate(offsets)
     ]
-    return frame([*rows, *(not_measured(reason, **of, method="RS") for reason in absent)])
+    return frame([*rows, *(not_measured(why, **of, method="RS", n_samples=i) for i, why in enumerate(absent))])
 
 
 OF_TABLE = {
@@ -45,17 +45,51 @@ CELLS = [
 def test_verdicts_are_counted_for_each_item_in_the_papers_order() -> None:
     counted, _ = summary(CELLS)
     assert list(counted.columns) == COLUMNS
-    rows = [(r.item, r.cells, r.reproduced, r.differs, r.not_measured) for r in counted.itertuples()]
-    assert rows == [("table2a", 7, 2, 2, 3), ("table1", 3, 2, 0, 1)]
-    assert totals(counted) == "Of 10 published numbers: 4 reproduced, 2 different, 4 not measured."
+    names = ["item", "cells", "reproduced", "differs", "too_few_to_tell", "not_comparable", "not_measured"]
+    assert counted[names].to_numpy().tolist() == [["table2a", 7, 2, 2, 0, 0, 3], ["table1", 3, 2, 0, 0, 0, 1]]
+    assert totals(counted) == (
+        "Of 10 published numbers: 4 reproduced, 2 different, 0 too few to tell, 0 not comparable, 4 not measured."
+    )
+
+
+def test_what_was_measured_without_a_verdict_is_no_cell_that_was_not_measured() -> None:
+    few, unlike = ({**row, "measured": 90.1} for row in (not_measured("too few to tell: 3 runs", **OF_TABLE),) * 2)
+    cells = [
+        made("table2a", offsets=[0.5], absent=["no file"]),
+        frame([few, {**unlike, "reason": "not comparable: why"}]),
+    ]
+    counted, markdown = summary(cells)
+    (row,) = counted.itertuples()
+    assert (row.cells, row.reproduced, row.too_few_to_tell, row.not_comparable, row.not_measured) == (4, 1, 1, 1, 1)
+    assert "Of 4 published numbers: 1 reproduced, 0 different, 1 too few to tell, 1 not comparable, 1 not" in markdown
+    without, absent = markdown.split("## Measured, but without a verdict\n")[1].split("## Not measured, and")
+    assert "too few to tell: 3 runs" in without
+    assert "not comparable: why" in without
+    assert "no file" in absent
+
+
+def test_a_number_that_both_papers_print_and_that_was_measured_alike_is_counted_once() -> None:
+    here = made("table2a", offsets=[0.5, -7.0], absent=["no file", "another"])
+    there = made("table1", offsets=[0.5, -6.0], absent=["no accuracy"], paper="arxiv2020")
+    # M0 and the first RS are the same; M1 was measured otherwise, and the second RS is of another N.
+    said = "Both papers print 2 of these alike, so 5 are distinct: 1 reproduced, 2 different, 0 too few to tell, "
+    said += "0 not comparable, 2 not measured."
+    counted, markdown = summary([here, there])
+    assert markdown.splitlines()[2] == said
+    assert f"{totals(counted)} {said}" in landing(counted, {"distinct": distinct(pd.concat([here, there]))})
+    other_split = there.assign(split="valid")
+    assert distinct(pd.concat([here, other_split])) == ""
+    assert distinct(pd.concat([here, there.assign(published=90.01)])) == ""
+    assert distinct(pd.concat([here, there.assign(method="other")])) == ""
 
 
 def test_the_first_line_has_the_totals_and_then_comes_what_was_run() -> None:
     counted, markdown = summary(CELLS, "Scale: small.")
     lines = markdown.splitlines()
     assert lines[0] == f"**{totals(counted)}**"
-    assert lines[2] == "Scale: small."
-    assert "| ICML 2021 | table2a: Searches on NAS-Bench-201 | 7 | 2 | 2 | 3 |" in lines
+    assert lines[2].startswith("Both papers print 1 of these alike, so 9 are distinct: 4 reproduced")
+    assert lines[4] == "Scale: small."
+    assert "| ICML 2021 | table2a: Searches on NAS-Bench-201 | 7 | 2 | 2 | 0 | 0 | 3 |" in lines
 
 
 def test_the_worst_deviation_is_named_with_its_sign() -> None:
@@ -187,7 +221,7 @@ def test_the_first_page_is_valid_and_fits_one_screen() -> None:
     settings = {"report_level": docutils.utils.Reporter.INFO_LEVEL, "halt_level": docutils.utils.Reporter.INFO_LEVEL}
     page = docutils.core.publish_string(text, writer="html5", settings_overrides=settings).decode()
     for said in (
-        "Of 8 published numbers: 4 reproduced, 0 different, 4 not measured.",
+        "Of 8 published numbers: 4 reproduced, 0 different, 0 too few to tell, 0 not comparable, 4 not measured.",
         "*.npz of CIFAR-10 | `two` names_ with signs",
         "<li><p>tau = 0.58 (0.574 published)</p></li>",
         "<p>new_figure</p>",

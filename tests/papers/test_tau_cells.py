@@ -75,8 +75,10 @@ def test_validation_accuracy_stands_in_where_there_is_no_test_accuracy_and_is_na
     cell = next(cell for cell in cells.itertuples() if cell.space == "nds-darts" and cell.dataset == "cifar10")
     assert cell.split == "valid"
     assert cell.reason == (
-        "250 networks; with validation accuracy, as the ground truth has no test accuracy; short trainings"
+        "not comparable: short trainings; 250 networks; with validation accuracy, "
+        "as the ground truth has no test accuracy"
     )
+    assert (cell.verdict, cell.measured) == ("not measured", 0.6)
     both = table(row(tau=0.1, split="valid"), row(tau=0.6))
     assert one(tau_cells(both, published), "NASWOT", "cifar10").measured == 0.6
 
