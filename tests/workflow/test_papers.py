@@ -145,8 +145,11 @@ def test_the_summary_counts_the_verdicts_of_all_cells(papers: Project) -> None:
     verdicts = pd.concat(every)["verdict"].value_counts()
     counted = cells(papers, "summary")
     assert counted["cells"].sum() == verdicts.sum()
-    for verdict in ("reproduced", "differs", "not measured"):
-        assert counted[verdict.replace(" ", "_")].sum() == verdicts.get(verdict, 0)
+    without = ["too_few_to_tell", "not_comparable", "not_measured"]
+    for verdict, columns in {"reproduced": ["reproduced"], "differs": ["differs"], "not measured": without}.items():
+        assert counted[columns].sum().sum() == verdicts.get(verdict, 0)
+    # The tables of the tests have another NAS-Bench-101 and NDS DARTS than the papers.
+    assert counted["not_comparable"].sum() > 0
     first = (papers.folder / "results" / "summary.md").read_text().splitlines()[0]
     assert str(verdicts.sum()) in first
 
