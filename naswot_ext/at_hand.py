@@ -143,8 +143,14 @@ def joined(*reasons: str, file: str = "") -> str:
 
 
 def without_titles(reason: str) -> str:
-    """A reason without what its files are called, which stands behind each in brackets: to fit a panel."""
+    """A reason without what its files are called, which stands behind each in brackets."""
     return re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", reason)
+
+
+def in_panel(reason: str, space: str, dataset: str) -> str:
+    """A reason of `why_not` that fits a panel, whose heading names the space and the data set."""
+    names = "|".join(f" {word} {re.escape(name)}" for word, name in (("of", space), ("of", dataset), ("on", dataset)))
+    return re.sub(rf"(?:{names})(?=[:\s])", "", without_titles(reason))
 
 
 def _section(config: Mapping[str, Any], kind: str) -> dict[str, Any]:

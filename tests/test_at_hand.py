@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from naswot_ext.at_hand import choose, images_in, joined, why_not, with_scale, without_titles
+from naswot_ext.at_hand import choose, images_in, in_panel, joined, why_not, with_scale, without_titles
 from naswot_ext.errors import NaswotError
 from tests.conftest import REPOSITORY
 
@@ -218,3 +218,11 @@ def test_reasons_are_joined_once_and_one_for_each_file() -> None:
 
 def test_a_reason_without_titles_keeps_what_stands_behind_them() -> None:
     assert without_titles("no a (A (1 GB)); no b (B)") == "no a; no b"
+
+
+def test_a_panel_whose_heading_names_the_rest_says_the_files() -> None:
+    reason = "no images of i16: no downloads/i16/batch_1 (Small); no accuracy of nb201 on i16: downloads/t.tar has it"
+    assert in_panel(reason, "nb201", "i16") == (
+        "no images: no downloads/i16/batch_1; no accuracy: downloads/t.tar has it"
+    )
+    assert in_panel("no ground truth of nds-darts-in: no data.zip", "nds-darts", "cifar10").count("nds-darts-in") == 1

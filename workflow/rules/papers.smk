@@ -65,11 +65,19 @@ def there(item):
 
 
 def missing_panels(item):
-    """[space, data set, reason] of those that cannot; the reason without what the file is called, to fit a panel."""
+    """[space, data set, reason] of those that cannot; the reason without what the files are called."""
     return [
         [*panel, at_hand.without_titles(why_not(*panel))]
         for panel in item.panels
         if why_not(*panel)
+    ]
+
+
+def empty_panels(item):
+    """As `missing_panels`, the reasons short enough to be drawn."""
+    return [
+        [*panel, at_hand.in_panel(reason, *panel)]
+        for *panel, reason in missing_panels(item)
     ]
 
 
@@ -153,7 +161,8 @@ def why_not_searched(label, space, scored_on):
         first = sorted(dataset for dataset, _ in known)[:1]
         best_on = wanted or (first[0] if lacks(space, scored_on) else scored_on)
         if lacks(space, best_on, by):
-            reasons.append(no_accuracy(space, f"{best_on} {by} accuracy"))
+            split = {"valid": "validation"}.get(by, by)
+            reasons.append(no_accuracy(space, f"{best_on} {split} accuracy"))
     # From a pool of about N every run finds the same few: that says nothing of the space.
     if scored != "all" and 2 * n_samples > scored:
         larger = "" if config["scale"] == "full" else " or scale=full"
@@ -472,8 +481,6 @@ def note_of(wildcards):
         device = "a GPU" if device_kind() == "cuda" else "the CPU"
         live = live_samples(item) if item.kind == "time" else []
         notes.append(measurement_notes.seconds(item.paper, device, live))
-    if item.kind == "scatter":
-        notes.append("the accuracy axes show the logarithm of the error")
     if item.paper == "arxiv2020":
         if looked_up:
             notes.append(
@@ -866,7 +873,7 @@ rule paper_scatter:
     threads: 1
     params:
         panels=lambda w: [list(panel) for panel in item_of(w).panels],
-        missing=lambda w: missing_panels(item_of(w)),
+        missing=lambda w: empty_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
         figures=config["figures"],
         note=note_of,
@@ -902,7 +909,7 @@ rule paper_bars:
     threads: 1
     params:
         order=lambda w, input: " ".join(input),  # Snakemake compares inputs as a set
-        missing=lambda w: missing_panels(item_of(w)),
+        missing=lambda w: empty_panels(item_of(w)),
         spaces=lambda w: [space for space, _ in item_of(w).panels],
         proxies=lambda w: list(item_of(w).proxies),
         figures=config["figures"],
@@ -938,7 +945,7 @@ rule paper_kernels:
         paper_item=OF_KIND["kernels"],
     threads: 1
     params:
-        missing=lambda w: missing_panels(item_of(w)),
+        missing=lambda w: empty_panels(item_of(w)),
         spaces=lambda w: [space for space, _ in item_of(w).panels],
         there=lambda w: [space for space, _ in there(item_of(w))],
         figures=config["figures"],
@@ -973,7 +980,7 @@ rule paper_histograms:
         paper_item=OF_KIND["histograms"],
     threads: 1
     params:
-        missing=lambda w: missing_panels(item_of(w)),
+        missing=lambda w: empty_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
         figures=config["figures"],
         note=note_of,
@@ -1007,7 +1014,7 @@ rule paper_ablation:
         paper_item=OF_KIND["ablation"],
     threads: 1
     params:
-        missing=lambda w: missing_panels(item_of(w)),
+        missing=lambda w: empty_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
         kinds=lambda w: ABLATION_KINDS[item_of(w).paper],
         reasons=lambda w: {
@@ -1046,7 +1053,7 @@ rule paper_training:
     threads: 1
     params:
         missing=lambda w: [
-            *missing_panels(item_of(w)),
+            *empty_panels(item_of(w)),
             *(
                 [*panel, too_few(panel[1], training_size())]
                 for panel in there(item_of(w))
