@@ -26,6 +26,7 @@ def build_fingerprint() -> str:
     return str(json.loads(_BUILD_FACTS.read_text())["source_fingerprint"])
 
 
+@functools.cache
 def fingerprint(*modules: str) -> str:
     """A short digest of the code of `modules` and of every naswot_ext module that they import, compiled part included.
 

@@ -66,12 +66,20 @@ class Registry(Generic[Entry]):
         assert spec.submodule_search_locations is not None
         found: dict[str, str] = {}
         for folder in spec.submodule_search_locations:
-            for module in pkgutil.iter_modules([folder]):
-                if not module.name.startswith("_"):
-                    own_name = module.name.replace("_", self._join)
-                    members = _members(Path(folder, f"{module.name}.py")) or (own_name,)
-                    found |= dict.fromkeys(members, module.name)
+            found |= _modules_in(folder, Path(folder).stat().st_mtime_ns, self._join)
         return found
+
+
+@functools.cache
+def _modules_in(folder: str, changed: int, join: str) -> dict[str, str]:
+    """{name: module} of a folder as it was when it `changed`: the workflow asks for names thousands of times."""
+    found: dict[str, str] = {}
+    for module in pkgutil.iter_modules([folder]):
+        if not module.name.startswith("_"):
+            own_name = module.name.replace("_", join)
+            members = _members(Path(folder, f"{module.name}.py")) or (own_name,)
+            found |= dict.fromkeys(members, module.name)
+    return found
 
 
 @functools.cache

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import re
+import resource
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +373,24 @@ def test_what_is_measured_has_the_first_seed_of_the_config(recorded: Project, ru
     records = [json.loads(file.read_text()) for file in (recorded.folder / "results/jobs").rglob("*.json")]
     params = [record["params"] for record in records if record["rule"] == rule]
     assert {each["values"][each["names"]["options"][0]]["seed"] for each in params} == {5}
+
+
+def test_both_papers_at_full_scale_with_five_seeds_are_planned_in_seconds_and_are_few_enough_for_a_cluster(
+    real_data: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/data").symlink_to(real_data("nasbench201.csv.gz").parent.resolve())
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    made = make_plan(
+        [REPOSITORY / "config/paper.yaml"], settings=["seeds=[0,1,2,3,4]"], snakefile=REPOSITORY / "Snakefile"
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of the processor, Snakemake's start included: what else a busy machine does is not its fault.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
+    assert 1500 < sum(line.jobs for line in made.lines.values()) < 10_000
 
 
 def test_every_rule_that_has_a_benchmark_file_is_found_by_its_name() -> None:
