@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from naswot_ext.experiments.notes import PUBLISHED
 from naswot_ext.papers.cells import (
     DIFFERS,
     NOT_MEASURED,
@@ -31,7 +32,7 @@ from naswot_ext.papers.cells import (
 from naswot_ext.papers.smallest import THRESHOLD, smallest_and_params
 
 RANK_BY_SCORE, RANK_BY_PARAMS = 667, 8597
-IMAGES = 256  # that the paper's networks are scored on
+IMAGES: int = PUBLISHED["arxiv2020"]["images"]  # that a network is scored on
 SIGNIFICANT = 0.05
 
 _RANK = {

@@ -62,7 +62,7 @@ def search_cells(
         searches: (one row a run, how it was made) of each search that was run: space, scored_on, algorithm, proxy and
             n_samples, and where there are any, variant, dataset, draw, by, `initialisations` (k of them: run r saw the
             networks of number r modulo k), and two of the caller's: `published`, the method that it stands beside, and
-            `note`, in what its ground truth is unlike the paper's, so that its numbers are not comparable.
+            `note`, in what it is unlike the paper's (say, its ground truth), so that its numbers are not comparable.
         published: the papers' numbers, all of published.csv.
         missing: why there is no search of a (method, data set). The most specific reason counts; of two that are as
             specific, the method's.

@@ -47,7 +47,7 @@ def tau_cells(
         correlations: rows of correlations.csv (`tables.CORRELATION_COLUMNS`), of any spaces and proxies.
         published: the papers' numbers, all of published.csv.
         missing: why there is none of a (space, data set), where None stands for any; the most specific reason counts.
-        notes: in what a space's ground truth is unlike the paper's, so that its tau is not comparable.
+        notes: in what a space's panel is unlike the paper's (say, its ground truth), so that its tau is not comparable.
         confidence: of the intervals, as the config's statistics.confidence.
 
     The paper scores images of the data set that it correlates with. Its axis says validation, its code reads test
