@@ -9,7 +9,17 @@ from urllib.parse import quote
 import pandas as pd
 
 from naswot_ext.config import method_key
-from naswot_ext.papers.cells import DIFFERS, NOT_MEASURED, TOLD, WITHIN, accuracy_name, told
+from naswot_ext.papers.cells import (
+    DIFFERS,
+    NOT_COMPARABLE,
+    NOT_MEASURED,
+    REPRODUCED,
+    TOLD,
+    TOO_FEW,
+    WITHIN,
+    accuracy_name,
+    told,
+)
 from naswot_ext.papers.items import ITEMS, PAPERS, VERDICTS_CATEGORY
 from naswot_ext.tables import cell as cell_text
 from naswot_ext.tables import title
@@ -83,21 +93,24 @@ def _blocks(table: pd.DataFrame, counted: pd.DataFrame, note: str) -> Iterator[B
             "the number is of something else than the published one. The reasons stand below."
         ),
     )
-    yield "table", _table(counted, ["cells"])
+    columns = ["cells", *_COUNTS.values()]
+    yield "table", _table(counted, {name.replace("_", " ").capitalize(): [name] for name in columns})
     if len(table):
         yield from _deviations(table)
         yield from _no_verdict(table)
 
 
-def _table(counted: pd.DataFrame, first: Sequence[str] = ()) -> list[list[str]]:
-    """The head and a row an item: its name, the numbers in the columns `first`, and how many cells each is said of."""
-    numbers = [*first, *_COUNTS.values()]
-    head = ["Paper", "Item", *(name.replace("_", " ").capitalize() for name in numbers)]
+def _table(counted: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """The head and a row an item: its name, and the sums of the `columns` that stand under each heading."""
     rows = [
-        [PAPERS.get(row.paper, row.paper), _item(row), *(str(getattr(row, name)) for name in numbers)]
+        [
+            PAPERS.get(row.paper, row.paper),
+            _item(row),
+            *(str(sum(getattr(row, c) for c in of)) for of in columns.values()),
+        ]
         for row in _tuples(counted)
     ]
-    return [head, *rows]
+    return [["Paper", "Item", *columns], *rows]
 
 
 def _markdown(kind: str, what: Any) -> str:
@@ -113,12 +126,13 @@ def totals(summary: pd.DataFrame) -> str:
     """One sentence: how many cells were reproduced, differ, were measured without a verdict, and not measured."""
     if summary.empty:
         return "No table or figure was made yet."
-    counts = {said: int(summary[column].sum()) for said, column in _COUNTS.items()}
-    return f"Of {int(summary['cells'].sum())} published numbers: {_listed(counts)}."
+    words = {DIFFERS: "different"}
+    counts = ", ".join(f"{summary[column].sum()} {words.get(said, said)}" for said, column in _COUNTS.items())
+    return f"Of {summary['cells'].sum()} published numbers: {counts}."
 
 
 def distinct(cells: pd.DataFrame) -> str:
-    """As `totals`, with numbers counted once that both papers print and that were measured alike; empty if none is.
+    """One sentence: how many numbers there are where those count once that both papers print; empty if they print none.
 
     Alike are cells of one method, number of architectures, space and accuracy, with equal published and measured
     numbers and the same verdict.
@@ -130,19 +144,14 @@ def distinct(cells: pd.DataFrame) -> str:
     alike = len(number) - len(once)
     if not alike:
         return ""
-    counts = once["said"].value_counts()
-    listed = _listed({said: int(counts.get(said, 0)) for said in TOLD})
-    return f"Both papers print {alike} of these alike, so {len(once)} are distinct: {listed}."
+    reproduced, differs = (int((once["said"] == said).sum()) for said in (REPRODUCED, DIFFERS))
+    counts = f"{reproduced} of them reproduced, {differs} different"
+    return f"Both papers print {alike} of these alike, so {len(once)} are distinct, {counts}."
 
 
 def _said(cells: pd.DataFrame) -> list[str]:
     """What people read of each cell."""
     return [told(row) for row in _tuples(cells)]
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    """How many cells each is said of: "3 reproduced, 1 different, ..."."""
-    return ", ".join(f"{n} {'different' if said == DIFFERS else said}" for said, n in counts.items())
 
 
 def landing(summary: pd.DataFrame, facts: Mapping[str, str]) -> str:
@@ -165,10 +174,10 @@ def landing(summary: pd.DataFrame, facts: Mapping[str, str]) -> str:
         ]
     lines += ["", *_rst_table(summary), ""]
     lines += [
-        f"*Reproduced*: within {WITHIN:g} standard errors of the published number. What differs, and why cells have "
+        f"*Reproduced*: within {WITHIN:g} standard errors of the published number. *No verdict*: measured, but "
+        f"{TOO_FEW}, or {NOT_COMPARABLE} with the published number. What differs, and why cells have "
         f"no verdict, stands on the first page under `{VERDICTS_CATEGORY} <{_link(VERDICTS_CATEGORY)}>`__ in the menu; "
-        "the second has every number, to choose from by space, data set, method and verdict. The tables of each paper, "
-        "with those of the numbers in its figures, and the figures themselves stand under its name.",
+        "the second has every number, to choose from. Tables and figures stand under the name of their paper.",
         "",
     ]
     return "\n".join(lines)
@@ -296,7 +305,14 @@ def _item(row: Any) -> str:
 
 def _rst_table(summary: pd.DataFrame) -> list[str]:
     """A simple table of the counts, with columns as wide as their longest text."""
-    return _simple_table(_table(summary)) if len(summary) else []
+    columns = {
+        "Reproduced": [_COUNTS[REPRODUCED]],
+        "Differs": [_COUNTS[DIFFERS]],
+        # Of which, the page of all verdicts tells: more columns would not fit on one line.
+        "No verdict": [_COUNTS[TOO_FEW], _COUNTS[NOT_COMPARABLE]],
+        "Not measured": [_COUNTS[NOT_MEASURED]],
+    }
+    return _simple_table(_table(summary, columns)) if len(summary) else []
 
 
 def _simple_table(rows: Sequence[Sequence[str]]) -> list[str]:
