@@ -21,9 +21,11 @@ job = json.loads(sys.argv[2])
 class Files(dict):
     __getattr__ = dict.__getitem__
 params, files = Names(**job["params"]), Files(job["input"])
+folder = sys.argv[1].rpartition("/")[0]
 snakemake = Names(params=params, input=files, output=Files(job["output"]), log=[job["log"]])
+snakemake.scriptdir, snakemake.config = folder, {"results": "results"}
 snakemake.output.__class__.__getitem__ = lambda self, key: dict.get(self, key) or list(self.values())[key]
-sys.path.insert(0, sys.argv[1].rpartition("/")[0])
+sys.path.insert(0, folder)
 runpy.run_path(sys.argv[1], {"snakemake": snakemake})
 """
 
@@ -61,11 +63,16 @@ def test_the_rank_of_the_claim_is_over_all_seeds_with_the_network_that_no_sample
         "claimed": [scores(tmp_path / f"c{seed}.parquet", {2: score}) for seed, score in enumerate((3.0, 9.0))],
     }
     output = {"csv": "t.csv", "markdown": "t.md", "tex": "t.tex", "html": "t.html"}
-    told = {"missing": [], "heading": "Claim", "note": "", "official": "NATS-tss.tar"}
+    told = {"missing": [], "heading": "Claim", "note": "", "official": "NATS-tss.tar", "images": 256, "remark": ""}
     cells = run("paper_claim", tmp_path, output, files, **told).set_index("method")
     assert cells.loc["NASWOT-Jacobian", "runs"] == 2
     assert cells.loc["NASWOT-Jacobian", "measured"] == 2.0
     assert "each among all 3 others" in cells.loc["NASWOT-Jacobian", "reason"]
+    # On other images than the paper's, or another ground truth, neither is the published rank.
+    cells = run("paper_claim", tmp_path, output, files, **{**told, "images": 64}).set_index("method")
+    assert "64 images a network, the paper 256" in cells.loc["NASWOT-Jacobian", "reason"]
+    cells = run("paper_claim", tmp_path, output, files, **{**told, "remark": "a table of ours"}).set_index("method")
+    assert cells["reason"].str.contains("a table of ours").all()
 
 
 def test_a_claim_whose_networks_the_ground_truth_cannot_name_ends_with_cells_that_say_why(tmp_path: Path) -> None:
@@ -80,7 +87,7 @@ def test_a_claim_whose_networks_the_ground_truth_cannot_name_ends_with_cells_tha
     sample = scores(tmp_path / "s.parquet", {0: 5.0, 1: 4.0})
     files = {"truth": [known], "scores": [sample], "claimed": [str(tmp_path / "c.parquet")]}
     output = {"csv": "t.csv", "markdown": "t.md", "tex": "t.tex", "html": "t.html"}
-    told = {"missing": [], "heading": "Claim", "note": "", "official": "NATS-tss.tar"}
+    told = {"missing": [], "heading": "Claim", "note": "", "official": "NATS-tss.tar", "images": 256, "remark": ""}
     cells = run("paper_claim", tmp_path, output, files, **told)
     assert set(cells["verdict"]) == {"not measured"}
     assert set(cells["reason"]) == {f"{why}: NATS-tss.tar has it"}

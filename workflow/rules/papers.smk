@@ -1184,6 +1184,8 @@ rule paper_claim:
         missing=lambda w: missing_panels(item_of(w)),
         heading=lambda w: item_of(w).title,
         official=lambda w: str(official_file(item_of(w).panels[0][0])),
+        images=lambda w: image_size_of(item_of(w).proxies[0]),
+        remark=lambda w: remark_of(item_of(w).panels[0][0]),
         note=note_of,
         code=fingerprint(
             "naswot_ext.provenance",

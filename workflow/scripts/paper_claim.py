@@ -13,5 +13,7 @@ with reporting(snakemake):
         # One of each a seed.
         files = zip(snakemake.input.scores, snakemake.input.claimed, strict=True)
         scores = [(read_table(sample), read_table(claimed)) for sample, claimed in files]
-        cells = rank_claim(scores, read_table(snakemake.input.truth[0]), official=snakemake.params.official)
+        params = snakemake.params
+        told = {"official": params.official, "images": params.images, "remark": params.remark}
+        cells = rank_claim(scores, read_table(snakemake.input.truth[0]), **told)
     write_table(cells, snakemake.params.heading, snakemake.params.note, **snakemake.output)
