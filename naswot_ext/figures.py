@@ -27,7 +27,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from naswot_ext.errors import NaswotError
@@ -98,17 +98,21 @@ def scatter(
         for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
             row = rows[(rows["dataset"] == dataset) & (rows["split"] == shown)].iloc[0]
             _scatter_panel(axes, pair(scores, final[dataset, shown]), row)
-            axes.set_xlabel(f"{x_label}\nscored on {title(row.scored_on)}")
-            axes.set_ylabel(f"{title(dataset)} {shown} accuracy (%)")
+            axes.set_xlabel(f"{x_label}\nscored on {title(row.scored_on)}{scale_told(axes, 'x')}")
+            axes.set_ylabel(accuracy_label(shown, dataset))
     return figure
 
 
 class Scored(NamedTuple):
-    """One space scored on one data set: score tables (one a seed), ground truth, rows of `tables.correlation_rows`."""
+    """One space scored on one data set: score tables (one a seed), ground truth, rows of `tables.correlation_rows`.
+
+    `filter_below` is the percent accuracy that the rows' `kendall_filtered` is from; NaN where it is not known.
+    """
 
     scores: Sequence[pd.DataFrame]
     truth: pd.DataFrame
     rows: pd.DataFrame
+    filter_below: float = math.nan
 
 
 def sheet(scored: Sequence[Scored], published: pd.DataFrame, *, x_label: str, split: str = "test") -> Figure:
@@ -135,13 +139,15 @@ def panel_sheet(
     columns: int = _SHEET_COLUMNS,
     size: tuple[float, float] = _SHEET_PANEL,
     keep: int | None = None,
-    describe: Callable[[Any], str] | None = None,
+    describe: Callable[[Scored, Any], str] | None = None,
+    beside: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> Figure:
     """Score against accuracy, a panel for each (space, data set) of `panels`, in rows of `columns`.
 
     A panel of which `scored` has no ground truth says why, by `reasons` or in general. `size` is that of a panel in
-    inches; of more than `keep` architectures, that many (see `drawn`) are drawn. `describe` makes the title from a row
-    of `tables.correlation_rows`. Raises NaswotError for an unknown split or no panels.
+    inches; of more than `keep` architectures, that many (see `drawn`) are drawn. `describe` makes the title from a
+    part of `scored` and its row of `tables.correlation_rows`; `beside` is what the title of an empty panel says
+    besides its name. Raises NaswotError for an unknown split or no panels.
     """
     check_split(split)
     text_size = 7.5 if describe is None else 6.5
@@ -156,14 +162,17 @@ def panel_sheet(
             if found is None:
                 reason = reasons.get((space, dataset), "no ground truth in this run")
                 wrapped = wrap(reason, int(13 * size[0]))
-                absent_panel(axes, f"{title(space)}\n{title(dataset)}", wrapped, text_size)
+                lines = [title(space), title(dataset), beside.get((space, dataset), "")]
+                absent_panel(axes, "\n".join(filter(None, lines)), wrapped, text_size)
                 continue
             part, row = found
             paired = pair(part.scores, final_accuracies(part.truth)[row.dataset, row.split])
             draw_scores(axes, drawn(paired, keep))
-            axes.set_xlabel(f"scored on {title(row.scored_on)}")
-            axes.set_ylabel(f"{row.split} accuracy (%)")
-            axes.set_title((describe or _panel_title)(row), fontsize=text_size, pad=4)
+            axes.set_xlabel(f"scored on {title(row.scored_on)}{scale_told(axes, 'x')}")
+            # A panel is lower than the label is long.
+            axes.set_ylabel(accuracy_label(row.split).replace(" (", "\n("))
+            heading = _panel_title(row) if describe is None else describe(part, row)
+            axes.set_title(heading, fontsize=text_size, pad=4)
         for axes in all_axes[len(panels) :]:
             axes.set_axis_off()
         figure.supxlabel(x_label, fontsize=9)
@@ -215,7 +224,7 @@ def search_figure(tables: Sequence[pd.DataFrame], rows: Sequence[pd.DataFrame], 
         for axes, (dataset, shown) in zip(all_axes, panels.items(), strict=True):
             part = every[(every["dataset"] == dataset) & (every["split"] == shown)].sort_values("mean", kind="stable")
             _search_panel(axes, [tables[i][f"{dataset}_{shown}"].dropna() for i in part["search"]], part)
-            axes.set_xlabel(f"{title(dataset)} {shown} accuracy (%)")
+            axes.set_xlabel(accuracy_label(shown, dataset))
     return figure
 
 
@@ -366,10 +375,26 @@ def _heading(axes: Axes, text: str, notes: Sequence[Line2D]) -> None:
         axes.legend(handles=notes, **place, labelcolor=QUIET).set_in_layout(False)
 
 
+def split_title(split: str) -> str:
+    """What people call a split of the ground truth."""
+    return {"valid": "validation"}.get(split, split)
+
+
+def accuracy_label(split: str, dataset: str = "") -> str:
+    """What an axis of `accuracy_axis` is called: whose accuracy, and that its scale is not linear."""
+    return f"{title(dataset)} {split_title(split)} accuracy (%, log error)".strip()
+
+
+def scale_told(axes: Axes, which: str) -> str:
+    """What the label of the "x" or "y" axis of scores says of its scale, once `score_axis` has chosen it."""
+    return "" if getattr(axes, f"get_{which}scale")() == "linear" else ", log scale"
+
+
 def score_axis(axes: Axes, which: str, score: FloatArray) -> None:
     """Scale and numbers of the "x" or "y" axis, which shows finite scores of any size and sign.
 
-    Logarithmic, also for negative scores, where a linear axis would crowd most of them at one end.
+    Logarithmic, also for negative scores, where a linear axis would crowd most of them at one end; the label should
+    say so, see `scale_told`. It has at least three numbers.
     """
     axis = getattr(axes, f"{which}axis")
     set_scale, set_limits = (getattr(axes, f"set_{which}{part}") for part in ("scale", "lim"))
@@ -388,6 +413,8 @@ def score_axis(axes: Axes, which: str, score: FloatArray) -> None:
         steps = (1, 2, 5) if high - low < 2 else (1, 3) if high - low < 3.5 else (1,)
         ticks = [-step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
         axis.set_ticks([tick for tick in ticks if low - margin <= math.log10(-tick) <= high + margin])
+    elif len(score):
+        axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 4, 5, 10], min_n_ticks=3))
     if len(score) and np.abs(score).max() >= 10_000:
         # 200k, 1M: long numbers would run into each other.
         axis.set_major_formatter(EngFormatter(sep=""))
@@ -408,14 +435,14 @@ def accuracy_axis(axes: Axes, which: str, accuracy: FloatArray) -> None:
     margin = 0.04 * (high - low) or 0.1
     set_scale("function", functions=(_place, _percent))
     set_limits(_percent(low - margin), _percent(high + margin))
-    # Where accuracies lie so close together that fewer than two of these show, the scale is in finer steps.
-    for steps in (_TICKS, np.arange(0, 100), np.arange(0, 99.9, 0.1), np.arange(0, 99.9, 0.01)):
+    # Where accuracies lie so close together that fewer than three of these show, the scale is in finer steps.
+    for steps in (_TICKS, *(np.arange(0, 99.9, step) for step in (5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01))):
         ticks: list[float] = []
         apart = (0.08 if steps is _TICKS else 0.2) * (high - low)
         for tick in reversed(steps):
             inside = low - margin <= _place(tick) <= high + margin
             if inside and (not ticks or _place(ticks[-1]) - _place(tick) > apart):
                 ticks.append(float(tick))
-        if len(ticks) > 1:
+        if len(ticks) > 2:
             break
     set_ticks(ticks, [f"{tick:.4g}" for tick in ticks])

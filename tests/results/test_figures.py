@@ -44,7 +44,7 @@ def test_the_title_holds_space_data_set_tau_interval_and_n(published, noisy):
     assert axes.get_title(loc="left").startswith("NAS-Bench-201, CIFAR-10\nKendall τ = 0.")
     assert "[0." in axes.get_title(loc="left")
     assert axes.get_title(loc="left").endswith("], n = 200")
-    assert axes.get_ylabel() == "CIFAR-10 test accuracy (%)"
+    assert axes.get_ylabel() == "CIFAR-10 test accuracy (%, log error)"
     assert "scored on standard-normal images" in axes.get_xlabel()
     assert notes(axes) == ["published τ = 0.574"]
 
@@ -69,7 +69,8 @@ def test_there_is_a_panel_a_data_set_and_the_split_that_it_has(published, noisy)
     scores, truth = noisy(30)
     other = truth.assign(dataset="cifar100", valid_accuracy=truth["test_accuracy"], test_accuracy=np.nan)
     figure = draw(published, scores, pd.concat([truth, other]))
-    assert [axes.get_ylabel() for axes in figure.axes] == ["CIFAR-10 test accuracy (%)", "CIFAR-100 valid accuracy (%)"]
+    labels = ["CIFAR-10 test accuracy (%, log error)", "CIFAR-100 validation accuracy (%, log error)"]
+    assert [axes.get_ylabel() for axes in figure.axes] == labels
     assert figure.get_figwidth() == 2 * 3.25
 
 
@@ -93,6 +94,23 @@ def test_values_over_decades_have_a_logarithmic_axis(published):
     truth = truth_table([90, 91, 92, 93])
     scales = [draw(published, score_table(s), truth).axes[0].get_xscale() for s in ([1, 9, 99, 999], [-1, 9, 99, 999])]
     assert scales == ["log", "linear"]
+
+
+def test_a_label_says_that_the_axis_of_scores_is_logarithmic(published):
+    truth = truth_table([90, 91, 92, 93])
+    for values, logarithmic in (([1, 9, 99, 999], True), ([-999, -99, -9, -1], True), ([1, 2, 3, 4], False)):
+        (axes,) = draw(published, score_table(values), truth).axes
+        assert axes.get_xlabel().endswith(", log scale") is logarithmic
+
+
+@pytest.mark.parametrize("scores", [[1616, 1670, 1727, 1700], [-30, -9, -3, -2], [2, 5, 9, 11], [-500, -300, 10, 7]])
+def test_an_axis_of_scores_has_three_numbers_at_least(published, scores):
+    (axes,) = draw(published, score_table(scores), truth_table([90, 91, 92, 93])).axes
+    # As narrow as a panel of a sheet.
+    axes.figure.set_size_inches(1.7, 2.3)
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 3
 
 
 @pytest.mark.parametrize("status", [{}, {0: "singular", 1: "singular", 2: "singular"}, {0: "failed", 1: "failed"}])
@@ -201,14 +219,15 @@ def test_a_panel_shows_the_scores_on_its_own_images_where_there_are_such(publish
 
 
 @pytest.mark.parametrize(
-    "accuracies", [[91.5, 91.55, 91.7], [33.0, 34.0, 36.5], [10.0, 50.0, 90.0], [93.7, 93.71, 93.72]]
+    "accuracies",
+    [[91.5, 91.55, 91.7], [33.0, 34.0, 36.5], [10.0, 50.0, 90.0], [93.7, 93.71, 93.72], [68.1, 80.0, 85.2], [93.7] * 3],
 )
 def test_an_accuracy_axis_has_a_scale_however_narrow(published, accuracies):
     table = pd.DataFrame({"arch_index": range(3), "cifar10_test": accuracies, "seconds": 1.0})
     made_by = {"space": "nats-sss", "scored_on": "gaussian", "algorithm": "optimal", "proxy": None, "n_samples": 3}
     (axes,) = search_figure([table], [search_rows(table, made_by, published)]).axes
     low, high = axes.get_xlim()
-    assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 2
+    assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 3
 
 
 def test_a_published_mean_beyond_the_runs_is_in_sight(published):

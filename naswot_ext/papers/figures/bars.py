@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.figures import COLUMN, INK, MARK, QUIET, canvas, check_split, style, wrap
+from naswot_ext.figures import COLUMN, INK, MARK, QUIET, canvas, check_split, split_title, style, wrap
 from naswot_ext.tables import title
 
 # Of Okabe and Ito, told apart by the colour-blind; none is of the accuracies' scale or the marks of what is published.
@@ -33,8 +33,9 @@ def bars(
     """Kendall's tau with interval of each of `proxies`, in the order given, in each of `spaces`.
 
     `rows` are those of correlations.csv; a space whose scores are of several data sets shows those of `dataset` where
-    there are such. A space without any row says why, by `reasons`; a proxy without one in a space, "not measured". The
-    hollow mark is the published tau. Where only the other split is known it is shown, and said.
+    there are such. The tau is `kendall_filtered`, without the networks that the papers' code leaves out, as is the
+    published one, the hollow mark. A space without any row says why, by `reasons`; a proxy without one in a space, "not
+    measured". Where only the other split is known it is shown, and said.
     Raises NaswotError for an unknown split, or nothing to draw.
     """
     check_split(split)
@@ -44,7 +45,7 @@ def bars(
     why = {space: wrap(reasons.get(space, "not measured"), 50, 2) for space in spaces}
     heights = [len(proxies) if (found["space"] == space).any() else 1 + why[space].count("\n") for space in spaces]
     with style():
-        figure = canvas(COLUMN, 0.65 + 0.16 * sum(heights) + 0.24 * len(spaces))
+        figure = canvas(COLUMN, 0.9 + 0.16 * sum(heights) + 0.24 * len(spaces))
         axes = figure.add_subplot()
         top, ticks, published = 0.0, [], False
         for space, height in zip(spaces, heights, strict=True):
@@ -69,7 +70,8 @@ def bars(
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(f"Kendall τ of score and {title(dataset)} accuracy")
+        told = "without the least accurate networks,\nas in the papers' code"
+        axes.set_xlabel(f"Kendall τ of score and {title(dataset)} accuracy,\n{told}")
         if published:
             note = Line2D([], [], linestyle="none", label="published", **_PUBLISHED)
             axes.legend(handles=[note], loc="lower right", bbox_to_anchor=(1, 1), labelcolor=QUIET)
@@ -94,25 +96,28 @@ def data(
 def _heading(space: str, part: Mapping[Any, Any], split: str) -> str:
     if not part:
         return title(space)
-    sizes = sorted({row.architectures for row in part.values()})
+    known = [row.filtered_architectures for row in part.values() if np.isfinite(row.kendall_filtered)]
+    # Of scores without any tau, what they are of.
+    sizes = sorted({int(n) for n in known or [row.architectures for row in part.values()]})
     n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    splits = {row.split for row in part.values()} - {split}
-    return f"{title(space)}, n = {n}{', valid accuracy' if 'valid' in splits else ''}"
+    others = sorted({row.split for row in part.values()} - {split})
+    return ", ".join([title(space), f"n = {n}", *(f"{split_title(other)} accuracy" for other in others)])
 
 
 def _bar(axes: Axes, y: float, row: Any, colour: str) -> bool:
     """Draw one bar with its interval and number; whether there is a published value beside it."""
     text, end = "not measured", 0.0
-    if row is not None and np.isnan(row.kendall):
+    if row is not None and np.isnan(row.kendall_filtered):
         text = "undefined"
     elif row is not None:
-        axes.barh(y, row.kendall, height=0.8, color=colour)
-        text, end = f"{row.kendall:.2f}".replace("-", "−"), max(row.kendall, 0.0)
-        if np.isfinite(row.kendall_low):
+        tau, low, high = row.kendall_filtered, row.kendall_filtered_low, row.kendall_filtered_high
+        axes.barh(y, tau, height=0.8, color=colour)
+        text, end = f"{tau:.2f}".replace("-", "−"), max(tau, 0.0)
+        if np.isfinite(low):
             # An interval of many draws may end on the wrong side of the value by rounding.
-            reach = np.maximum([[row.kendall - row.kendall_low], [row.kendall_high - row.kendall]], 0)
-            axes.errorbar(row.kendall, y, xerr=reach, fmt="none", ecolor=INK, elinewidth=0.7, capsize=1.5)
-            end = max(end, row.kendall_high)
+            reach = np.maximum([[tau - low], [high - tau]], 0)
+            axes.errorbar(tau, y, xerr=reach, fmt="none", ecolor=INK, elinewidth=0.7, capsize=1.5)
+            end = max(end, high)
     published = row is not None and np.isfinite(row.published_kendall)
     if published:
         axes.plot(row.published_kendall, y, **_PUBLISHED)
@@ -123,7 +128,8 @@ def _bar(axes: Axes, y: float, row: Any, colour: str) -> bool:
 
 
 def _limits(axes: Axes, found: pd.DataFrame) -> None:
-    values = found[["kendall", "kendall_low", "kendall_high", "published_kendall"]].to_numpy(np.float64).ravel()
+    drawn = [*(f"kendall_filtered{end}" for end in ("", "_low", "_high")), "published_kendall"]
+    values = found[drawn].to_numpy(np.float64).ravel()
     values = np.append(values[np.isfinite(values)], [0.0])
     low, high = float(values.min()), float(values.max())
     span = high - low or 1

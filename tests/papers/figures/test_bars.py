@@ -22,11 +22,11 @@ def texts(axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-def test_a_bar_is_as_long_as_tau_and_has_its_number():
+def test_a_bar_is_as_long_as_the_tau_that_is_like_the_published_and_has_its_number():
     rows = pd.DataFrame([correlation("nds-enas", "synflow", -0.25), correlation("nds-enas", "naswot", 0.36)])
     (axes,) = bars(rows, ["nds-enas"], PROXIES).axes
     assert widths(axes) == [0.36, -0.25]
-    assert texts(axes) == ["NDS ENAS, n = 100", "0.36", "−0.25"]
+    assert texts(axes) == ["NDS ENAS, n = 90", "0.36", "−0.25"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["NASWOT", "synflow"]
     low, high = axes.get_xlim()
     assert low < -0.3
@@ -34,7 +34,7 @@ def test_a_bar_is_as_long_as_tau_and_has_its_number():
 
 
 def test_what_is_absent_or_undefined_is_said():
-    rows = pd.DataFrame([correlation("nds-enas", "naswot", np.nan)])
+    rows = pd.DataFrame([correlation("nds-enas", "naswot", np.nan, filtered_architectures=0)])
     (axes,) = bars(rows, ["nds-enas", "nds-pnas", "nds-darts"], PROXIES, reasons={"nds-pnas": "no file"}).axes
     assert texts(axes) == [
         "NDS ENAS, n = 100",
@@ -52,14 +52,14 @@ def test_scores_of_the_data_sets_own_images_are_shown_before_others():
     rows = pd.DataFrame(
         [correlation("nds-enas", "naswot", 0.1, scored_on="gaussian"), correlation("nds-enas", "naswot", 0.2)]
     )
-    assert data(rows, ["nds-enas"], PROXIES)["kendall"].tolist() == [0.2]
-    assert data(rows.iloc[:1], ["nds-enas"], PROXIES)["kendall"].tolist() == [0.1]
+    assert data(rows, ["nds-enas"], PROXIES)["kendall_filtered"].tolist() == [0.2]
+    assert data(rows.iloc[:1], ["nds-enas"], PROXIES)["kendall_filtered"].tolist() == [0.1]
 
 
 def test_another_split_is_shown_where_there_is_no_other_and_said():
     rows = pd.DataFrame([correlation("nds-enas", "naswot", 0.1, split="valid")])
     (axes,) = bars(rows, ["nds-enas"], ["naswot"]).axes
-    assert texts(axes)[0] == "NDS ENAS, n = 100, valid accuracy"
+    assert texts(axes)[0] == "NDS ENAS, n = 90, validation accuracy"
 
 
 def test_a_published_tau_is_a_hollow_mark():

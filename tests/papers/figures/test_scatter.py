@@ -7,7 +7,7 @@ import pytest
 
 from naswot_ext.errors import NaswotError
 from naswot_ext.papers.figures.scatter import COLUMNS, data, scatter
-from tests.papers.figures.samples import scored
+from tests.papers.figures.samples import PUBLISHED, scored
 
 PANEL = ("nasbench201", "cifar10")
 
@@ -33,15 +33,71 @@ def test_all_are_drawn_where_they_are_few_and_singular_ones_are_in_the_data():
     assert 7 not in set(table["arch_index"])
 
 
-def test_the_title_has_n_tau_and_the_papers_number():
+def test_the_title_has_tau_of_all_and_beside_the_papers_number_its_like():
     part = scored(60, status={0: "singular"})
-    figure = scatter([PANEL], [part], x_label="NASWOT score", keep=30)
-    row = part.rows.iloc[0]
-    lines = figure.axes[0].get_title(loc="left").split("\n")
-    assert lines[:3] == ["NAS-Bench-201", "CIFAR-10", "n = 60, 1 singular"]
-    assert lines[3] == f"τ = {row.kendall:.2f} [{row.kendall_low:.2f}, {row.kendall_high:.2f}]"
-    assert lines[4] == f"filtered {row.kendall_filtered:.2f} (paper 0.574)"
-    assert figure.get_supxlabel() == "NASWOT score; at most 30 networks drawn"
+    figure = scatter([PANEL], [part._replace(filter_below=80.0)], x_label="NASWOT score", keep=30)
+    row = part.rows[part.rows["split"] == "test"].iloc[0]
+    assert figure.axes[0].get_title(loc="left").split("\n") == [
+        "NAS-Bench-201",
+        "CIFAR-10",
+        "n = 60, 1 singular",
+        f"τ = {row.kendall:.2f} [{row.kendall_low:.2f}, {row.kendall_high:.2f}]",
+        f"from 80 % up: n = {row.filtered_architectures}",
+        f"τ = {row.kendall_filtered:.2f} [{row.kendall_filtered_low:.2f}, {row.kendall_filtered_high:.2f}]",
+        "paper: τ = 0.574",
+    ]
+    below = figure.get_supxlabel().replace("\n", " ")
+    assert below.startswith("NASWOT score; at most 30 networks drawn second τ: without networks below this accuracy")
+
+
+def test_a_panel_that_the_paper_prints_no_tau_of_has_the_tau_of_all_alone():
+    figure = scatter([("nats-sss", "cifar10")], [scored(60, "nats-sss")], x_label="score", published=PUBLISHED)
+    assert len(figure.axes[0].get_title(loc="left").split("\n")) == 4
+    assert figure.get_supxlabel() == "score"
+
+
+def test_an_empty_panel_has_the_papers_tau_of_this_score():
+    panels = [PANEL, ("nds-pnas", "cifar10")]
+    for proxy, lines in (
+        ("naswot", ["NDS PNAS", "CIFAR-10", "paper: τ = 0.382"]),
+        ("jacobian", ["NDS PNAS", "CIFAR-10"]),
+    ):
+        figure = scatter(panels, [scored(20, proxy=proxy)], x_label="score", published=PUBLISHED)
+        assert figure.axes[1].get_title(loc="left").split("\n") == lines
+
+
+def test_a_panel_of_the_other_split_has_the_papers_tau_too():
+    part = scored(20, "nds-darts")
+    rows = part.rows[part.rows["split"] == "valid"]
+    shown = [part._replace(rows=rows)]
+    figure = scatter([("nds-darts", "cifar10")], shown, x_label="score", published=PUBLISHED)
+    assert figure.axes[0].get_title(loc="left").endswith("paper: τ = 0.467")
+    assert data([("nds-darts", "cifar10")], shown, published=PUBLISHED)["published_kendall"].unique() == [0.467]
+
+
+def test_the_score_of_2020_stands_against_validation_accuracy_as_its_paper_has_it():
+    for proxy, split, label in (("jacobian", "valid", "validation"), ("naswot", "test", "test")):
+        part = scored(20, proxy=proxy)
+        (axes,) = [axes for axes in scatter([PANEL], [part], x_label="score").axes if axes.axison]
+        assert axes.get_ylabel() == f"{label} accuracy\n(%, log error)"
+        table = data([PANEL], [part])
+        assert set(table["split"]) == {split}
+        truth = part.truth.set_index("arch_index")[f"{split}_accuracy"]
+        assert list(table["accuracy"]) == list(truth.loc[table["arch_index"]])
+    only_test = part._replace(
+        truth=part.truth.assign(valid_accuracy=np.nan), rows=part.rows[part.rows["split"] == "test"]
+    )
+    assert set(data([PANEL], [only_test._replace(rows=only_test.rows.assign(proxy="jacobian"))])["split"]) == {"test"}
+
+
+def test_the_data_have_what_a_title_says_on_each_row_of_its_panel():
+    part = scored(60, status={0: "singular"})
+    table = data([PANEL], [part], keep=10)
+    row = part.rows[part.rows["split"] == "test"].iloc[0]
+    for name in COLUMNS[7:-2]:
+        assert set(table[name]) == {row[name]}, name
+    assert set(table["filter_below"]) == {15.0}
+    assert set(table["published_kendall"]) == {0.574}
 
 
 def test_a_panel_without_ground_truth_says_which_file_would_fill_it():
