@@ -23,17 +23,17 @@ _FIRST = [
     ("arxiv2020", "rank_claim", "nasbench201", "NASWOT-Jacobian", None, "cifar10"),
 ]
 _WHAT = {
-    "accuracy_percent": "{} accuracy found",
+    "accuracy_percent": "{} accuracy",
     "kendall_tau": "Kendall's tau with {} accuracy",
-    "rank": "rank of the smallest network above 90 % {} accuracy",
-    "p_value": "association with {} accuracy at equal parameters",
+    "rank": "rank of the smallest above 90 % {} accuracy",
+    "p_value": "association with {} accuracy",
 }
 
 
 def story(facts: Mapping[str, Any], cells: Iterable[pd.DataFrame]) -> dict[str, str]:
     """The facts of `summary.landing`, from those of the run and the cells of its tables and figures."""
     spaces = [
-        f"{title(space)} ({_count(options['architectures'])}, ground truth: {_truth(options)})"
+        f"{title(space)} ({_truth(options)}, {_count(options['architectures'])})"
         for space, options in facts["spaces"].items()
     ]
     images = [f"{title(name)} ({source})" for name, source in facts["datasets"].items()]
@@ -41,7 +41,7 @@ def story(facts: Mapping[str, Any], cells: Iterable[pd.DataFrame]) -> dict[str, 
     absent = [title(name) for part in facts["absent"].values() for name in part]
     run = {
         "Scale": f"{facts['scale']}, {facts['runs']} runs of a search, seeds {', '.join(map(str, facts['seeds']))}",
-        "Spaces": "; ".join(spaces),
+        "Ground truth": "; ".join(spaces),
         "Images": f"{', '.join(images)}; {', '.join(sizes)}",
     }
     if absent:
@@ -53,11 +53,11 @@ def story(facts: Mapping[str, Any], cells: Iterable[pd.DataFrame]) -> dict[str, 
 def _truth(options: Mapping[str, Any]) -> str:
     """Where the ground truth of a space comes from, and in what it is unlike the paper's."""
     remark = options.get("remark")
-    return f"{options['benchmark']}, {NOT_COMPARABLE}: {remark}" if remark else options["benchmark"]
+    return f"{options['benchmark']}, {NOT_COMPARABLE}: {remark}" if remark else str(options["benchmark"])
 
 
 def _count(architectures: int | str) -> str:
-    return "all architectures" if architectures == "all" else f"{architectures} architectures"
+    return "all" if architectures == "all" else f"{architectures} scored"
 
 
 def _headline(cells: pd.DataFrame) -> list[str]:
@@ -77,4 +77,4 @@ def _line(row: Any) -> str:
     what = _WHAT[row.quantity].format(accuracy_name(row.dataset, row.split))
     named = f"{row.method}{cell(row.n_samples, ', N = {}')} on {title(row.space)}, {what}"
     found = measured(row)
-    return f"{named}: {found or told(row)}, published: {published(row)}{f' ({told(row)})' if found else ''}"
+    return f"{named}: {found or told(row)}, published {published(row)}{f' ({told(row)})' if found else ''}"
