@@ -436,7 +436,8 @@ def accuracy_axis(axes: Axes, which: str, accuracy: FloatArray) -> None:
     set_scale("function", functions=(_place, _percent))
     set_limits(_percent(low - margin), _percent(high + margin))
     # Where accuracies lie so close together that fewer than three of these show, the scale is in finer steps.
-    for steps in (_TICKS, *(np.arange(0, 99.9, step) for step in (5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01))):
+    finer = (np.arange(0, 99.9, step).tolist() for step in (5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01))
+    for steps in (_TICKS, *finer):
         ticks: list[float] = []
         apart = (0.08 if steps is _TICKS else 0.2) * (high - low)
         for tick in reversed(steps):

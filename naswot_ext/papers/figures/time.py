@@ -17,19 +17,39 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.figures import INK, QUIET, WIDE, accuracy_axis, accuracy_colour, canvas, check_split, style
+from naswot_ext.figures import (
+    INK,
+    QUIET,
+    WIDE,
+    accuracy_axis,
+    accuracy_colour,
+    accuracy_label,
+    canvas,
+    check_split,
+    split_title,
+    style,
+)
 from naswot_ext.papers.figures.labels import label_points
+from naswot_ext.papers.live import LIVE, LOOKED_UP
 from naswot_ext.tables import title
 
-COLUMNS = ["method", "n_samples", "what", "seconds", "accuracy", "std", "runs"]
+COLUMNS = ["method", "n_samples", "what", "seconds", "seconds_are", "accuracy", "std", "runs"]
+PUBLISHED = "published"
+# By what their seconds are: how marks look, and what the legend calls them.
+_MARKS = {
+    LIVE: ("o", "measured, live seconds"),
+    LOOKED_UP: ("s", "measured, looked-up seconds"),
+    PUBLISHED: ("o", PUBLISHED),
+}
 
 
 def time(cells: pd.DataFrame, *, dataset: str = "cifar10", split: str = "test", note: str = "") -> Figure:
     """A filled mark a measured search and a hollow one a published: seconds (logarithmic) against accuracy.
 
-    `cells` are those of the paper's table of searches (`naswot_ext.papers.cells.COLUMNS`). Bars are the standard
-    deviation over runs; a grey line joins what was published and measured of the same search. Methods without seconds
-    are named below. `note` is said below, too. Raises NaswotError for an unknown split or where no cell has seconds.
+    `cells` are those of the paper's table of searches (`naswot_ext.papers.cells.COLUMNS`, and `seconds_are` of
+    `naswot_ext.papers.live`, by default looked up, square marks). Bars are the standard deviation over runs; a grey
+    line joins what was published and measured of the same search. Methods that have no place here are named below with
+    the reason. `note` is said below, too. Raises NaswotError for an unknown split or where no cell has seconds.
     """
     check_split(split)
     marks = data(cells, dataset=dataset, split=split)
@@ -56,9 +76,9 @@ def time(cells: pd.DataFrame, *, dataset: str = "cifar10", split: str = "test", 
         accuracy_axis(axes, "y", np.concatenate([accuracy - std, np.minimum(accuracy + std, 99.9)]))
         places = _draw(axes, timed)
         axes.set_xlabel("search time (s)")
-        axes.set_ylabel(f"{title(dataset)} {split} accuracy (%)")
+        axes.set_ylabel(accuracy_label(split, dataset))
         _legend(axes, timed)
-        below = _below(marks, timed, note)
+        below = _below(marks, _elsewhere(cells, marks), f"{title(dataset)} {split_title(split)}", note)
         if below:
             figure.supxlabel(below, x=0.01, ha="left", fontsize=6.5, color=QUIET)
         _names(axes, timed, places)
@@ -66,18 +86,24 @@ def time(cells: pd.DataFrame, *, dataset: str = "cifar10", split: str = "test", 
 
 
 def data(cells: pd.DataFrame, *, dataset: str = "cifar10", split: str = "test") -> pd.DataFrame:
-    """What `time` draws: a row (`COLUMNS`) a mark; `what` is `measured` or `published`, accuracy and std percent."""
+    """What `time` draws: a row (`COLUMNS`) a mark; `what` is `measured` or `published`, accuracy and std percent.
+
+    `seconds_are` "live", "looked up" or "published"; empty where there are none.
+    """
     part = cells[(cells["dataset"] == dataset) & (cells["split"] == split) & (cells["quantity"] == "accuracy_percent")]
     found: list[dict[str, Any]] = []
     for row in part.to_dict("records"):
         for what, start in (("measured", ""), ("published", "published_")):
             if not pd.isna(row[what]):
+                seconds = row[f"{start}seconds"]
+                known = PUBLISHED if what == PUBLISHED else row.get("seconds_are", LOOKED_UP)
                 found.append(
                     {
                         "method": row["method"],
                         "n_samples": row["n_samples"],
                         "what": what,
-                        "seconds": row[f"{start}seconds"],
+                        "seconds": seconds,
+                        "seconds_are": "" if pd.isna(seconds) else known,
                         "accuracy": row[what],
                         "std": row[f"{what}_std"],
                         "runs": row[f"{start}runs"],
@@ -109,7 +135,7 @@ def _draw(axes: Axes, timed: pd.DataFrame) -> list[tuple[float, float, str]]:
             row.seconds,
             row.accuracy,
             yerr=bar,
-            fmt="o",
+            fmt=_MARKS[row.seconds_are][0],
             markersize=5,
             color=face,
             markeredgecolor=INK,
@@ -131,27 +157,47 @@ def _draw(axes: Axes, timed: pd.DataFrame) -> list[tuple[float, float, str]]:
 
 def _legend(axes: Axes, timed: pd.DataFrame) -> None:
     notes = []
-    for what, face in (("measured", accuracy_colour(93)), ("published", "white")):
-        part = timed[timed["what"] == what]
+    for known, (marker, label) in _MARKS.items():
+        part = timed[timed["seconds_are"] == known]
         if len(part):
-            known = pd.to_numeric(part["runs"]).dropna()
-            n = "" if known.empty else f"{known.min():.0f}" if known.min() == known.max() else _range(known)
-            runs = f" (mean of {n} runs ± std)" if n else ""
-            mark: dict[str, Any] = {"marker": "o", "markersize": 5, "markeredgecolor": INK, "markeredgewidth": 0.7}
-            notes.append(Line2D([], [], linestyle="none", color=face, label=what + runs, **mark))
-    axes.legend(handles=notes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, labelcolor=QUIET)
+            runs = pd.to_numeric(part["runs"]).dropna()
+            n = "" if runs.empty else f"{runs.min():.0f}" if runs.min() == runs.max() else _range(runs)
+            told = f" ({n} runs)" if n else ""
+            mark: dict[str, Any] = {"marker": marker, "markersize": 5, "markeredgecolor": INK, "markeredgewidth": 0.7}
+            face = "white" if known == PUBLISHED else accuracy_colour(93)
+            notes.append(Line2D([], [], linestyle="none", color=face, label=label + told, **mark))
+    axes.legend(handles=notes, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, labelcolor=QUIET)
 
 
 def _range(known: Any) -> str:
     return f"{known.min():.0f} to {known.max():.0f}"
 
 
-def _below(marks: pd.DataFrame, timed: pd.DataFrame, note: str) -> str:
-    names = [_name(row) for row in marks.itertuples()]
-    shown = {_name(row) for row in timed.itertuples()}
-    left_out = [name for name in dict.fromkeys(names) if name not in shown]
-    told = [f"No seconds known, so not shown: {'; '.join(left_out)}."] if left_out else []
-    return textwrap.fill(" ".join([*told, note]).strip(), 118)
+def _elsewhere(cells: pd.DataFrame, marks: pd.DataFrame) -> list[str]:
+    """The searches of the table that have accuracies there, but not the one that is drawn."""
+    part = cells[(cells["quantity"] == "accuracy_percent") & (cells["measured"].notna() | cells["published"].notna())]
+    here = {_name(row) for row in marks.itertuples()}
+    return [name for name in dict.fromkeys(_name(row) for row in part.itertuples()) if name not in here]
+
+
+def _below(marks: pd.DataFrame, elsewhere: Sequence[str], accuracy: str, note: str) -> str:
+    """What the marks do not tell, and which searches have none, with the reason."""
+    most: dict[str, float] = {}
+    rows: list[Any] = list(marks.itertuples())
+    for row in rows:
+        most[_name(row)] = np.fmax(most.get(_name(row), np.nan), row.seconds)
+    reasons = {
+        "no seconds known": [name for name, seconds in most.items() if np.isnan(seconds)],
+        "0 seconds, for which this axis has no place": [name for name, seconds in most.items() if seconds == 0],
+        f"no {accuracy} accuracy in the paper's table": elsewhere,
+    }
+    left_out = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items() if names)
+    told = ["Marks: mean over runs; bars: ± standard deviation."]
+    told += [note] if note else []
+    if (marks["seconds_are"] == LOOKED_UP).any():
+        told.append("Looked-up seconds: of the benchmark's trainings, or of scoring when the scores were made.")
+    told += [f"Not shown: {left_out}."] if left_out else []
+    return textwrap.fill(" ".join(told), 130)
 
 
 def _names(axes: Axes, timed: pd.DataFrame, places: list[tuple[float, float, str]]) -> None:
