@@ -44,11 +44,14 @@ def headline(tables: str | os.PathLike[str]) -> list[str]:
 def reproduced(summary: str | os.PathLike[str]) -> list[str]:
     """How many of the papers' numbers were reproduced, from summary.csv: a line for each table and figure."""
     table = pd.read_csv(summary)
-    width = max(len(f"{row.paper} {row.item}") for row in table.itertuples()) if len(table) else 0
+    names = (table["paper"] + " " + table["item"]).tolist()
+    without = (table["too_few_to_tell"] + table["not_comparable"]).tolist()
+    counts = zip(names, table["reproduced"], table["differs"], without, table["not_measured"], strict=True)
+    width = max(map(len, names), default=0)
     lines = [
-        f"  {f'{row.paper} {row.item}':<{width}}  {row.reproduced:3} reproduced, {row.differs:3} different, "
-        f"{row.not_measured:3} not measured"
-        for row in table.itertuples()
+        f"  {name:<{width}}  {same:3} reproduced, {other:3} different, {neither:3} without a verdict, "
+        f"{none:3} not measured"
+        for name, same, other, neither, none in counts
     ]
     return [totals(table), *lines]
 

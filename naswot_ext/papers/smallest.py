@@ -19,7 +19,7 @@ def smallest_and_params(truth: pd.DataFrame) -> tuple[NDArray[np.int64], pd.Seri
     none = np.array([], np.int64), pd.Series(dtype=float)
     accuracy = final_accuracies(truth).get(("cifar10", "valid"))
     if accuracy is None:
-        return *none, "the ground truth of nasbench201 has no cifar10 valid accuracy"
+        return *none, "the ground truth of nasbench201 has no cifar10 validation accuracy"
     accuracy = accuracy.dropna()
     if "params" not in truth:
         return *none, "the ground truth of nasbench201 has no number of parameters"
@@ -29,5 +29,8 @@ def smallest_and_params(truth: pd.DataFrame) -> tuple[NDArray[np.int64], pd.Seri
         return *none, "the ground truth of nasbench201 has no number of parameters"
     above = params[accuracy > THRESHOLD]
     if above.empty:
-        return *none, f"the ground truth of nasbench201 has no network above {THRESHOLD:g} % cifar10 valid accuracy"
+        return (
+            *none,
+            f"the ground truth of nasbench201 has no network above {THRESHOLD:g} % cifar10 validation accuracy",
+        )
     return above.index[above == above.min()].to_numpy(np.int64), params, ""

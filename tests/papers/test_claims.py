@@ -196,9 +196,9 @@ def test_several_initialisations_give_the_spread_of_the_rank() -> None:
 @pytest.mark.parametrize(
     ("known", "why"),
     [
-        (truth([50.0, 60.0], [1, 2]), "has no network above 90 % cifar10 valid accuracy"),
+        (truth([50.0, 60.0], [1, 2]), "has no network above 90 % cifar10 validation accuracy"),
         (truth([95.0, 60.0], [-1, -1]), "has no number of parameters"),
-        (truth([math.nan, math.nan], [1, 2]), "has no cifar10 valid accuracy"),
+        (truth([math.nan, math.nan], [1, 2]), "has no cifar10 validation accuracy"),
         (truth([95.0, 96.0], [1, 2]).drop(columns="params"), "has no number of parameters"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_claim_whose_networks_the_ground_truth_cannot_name_ends_with_cells_tha
     write_table(truth.assign(valid_accuracy=float("nan"), test_accuracy=[94.0, 93.0]), tmp_path / "truth.parquet")
     known = str(tmp_path / "truth.parquet")
     execute("claimed_score", tmp_path, {"scores": "c.parquet"}, {"truth": known})
-    why = "the ground truth of nasbench201 has no cifar10 valid accuracy"
+    why = "the ground truth of nasbench201 has no cifar10 validation accuracy"
     assert read_provenance(tmp_path / "c.parquet")["missing"] == why
     assert why in (tmp_path / "log").read_text()
     assert len(read_table(tmp_path / "c.parquet")) == 0

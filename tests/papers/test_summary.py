@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
 import docutils.core
 import docutils.utils
 import pandas as pd
 import pytest
 
+from naswot_ext.headline import reproduced
 from naswot_ext.papers.cells import cell, compared, frame, not_measured, read_cells, write_cells
 from naswot_ext.papers.pages import numbers_page, summary_page
 from naswot_ext.papers.summary import COLUMNS, distinct, landing, summary, totals
@@ -50,6 +52,18 @@ def test_verdicts_are_counted_for_each_item_in_the_papers_order() -> None:
     assert totals(counted) == (
         "Of 10 published numbers: 4 reproduced, 2 different, 0 too few to tell, 0 not comparable, 4 not measured."
     )
+
+
+def test_the_end_of_a_run_says_of_each_item_where_all_its_numbers_are(tmp_path: Path) -> None:
+    few = not_measured("too few to tell: 3 runs", **OF_TABLE, measured=90.1)
+    counted, _ = summary([*CELLS, frame([few, few])])
+    counted.to_csv(tmp_path / "summary.csv", index=False)
+    first, *lines = reproduced(tmp_path / "summary.csv")
+    assert first == totals(counted)
+    assert lines == [
+        "  icml2021 table2a    2 reproduced,   2 different,   2 without a verdict,   3 not measured",
+        "  arxiv2020 table1    2 reproduced,   0 different,   0 without a verdict,   1 not measured",
+    ]
 
 
 def test_what_was_measured_without_a_verdict_is_no_cell_that_was_not_measured() -> None:

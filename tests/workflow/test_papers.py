@@ -225,7 +225,7 @@ def test_a_ground_truth_of_test_accuracies_alone_ends_in_reasons(papers: Project
     assert optimal.loc[("cifar10", "test"), "measured"] > 90
     claim = cells(project, "arxiv2020/rank_claim")
     assert (claim["verdict"] == "not measured").all()
-    assert claim["reason"].str.contains("cifar10 valid accuracy").all()
+    assert claim["reason"].str.contains("cifar10 validation accuracy").all()
 
 
 @needs_chromium

@@ -20,7 +20,7 @@ MEGABYTES = 30
 # The rows of the results in the menu: what the first button of each opens, and what its labels are.
 ROWS = """
 [...document.querySelectorAll('nav tbody tr')].map(row => ({
-    labels: [...row.querySelectorAll('td')].slice(0, -1).map(cell => cell.textContent),
+    labels: [...row.querySelectorAll('td')].slice(0, -1).map(cell => cell.textContent.replace(/\\s+/g, ' ')),
     download: row.querySelector('a').getAttribute('download'),
 }))
 """

@@ -425,6 +425,7 @@ def run_facts():
             space: {
                 "architectures": options["architectures"],
                 "benchmark": options["benchmark"]["source"],
+                "remark": remark_of(space),
                 "datasets": options.get("datasets", DATASETS),
             }
             for space, options in config["spaces"].items()

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.papers.figures.ablation import ablation, agreement, data, ranks
-from tests.papers.figures.samples import samples
+from naswot_ext.papers.figures.ablation import COLUMNS, ablation, agreement, data, ranks
+from tests.papers.figures.samples import ablated, samples
 
 INF = np.inf
 
@@ -67,10 +67,52 @@ def test_singular_and_failed_samples_are_counted_and_never_a_score():
     (axes,) = draw(table, ["minibatch"])
     assert axes.get_title(loc="left").endswith("1 singular (marks below), 1 failed")
     assert [line.get_marker() for line in axes.lines] == ["v"]
-    first = data(table, ["minibatch"]).iloc[0]
+    found = data(table, ["minibatch"])
+    first = found.iloc[0]
     assert (first["samples"], first["singular"], first["failed"], first["mean"]) == (1, 1, 1, 1)
     # Singular is the last rank, failed has none.
     assert first["mean_rank"] == 2
+    assert found["status"].tolist() == ["singular", "ok", "failed", "ok", "ok", "ok"]
+
+
+def test_the_data_are_the_samples_with_what_is_said_of_their_network_and_panel():
+    kinds = ["gaussian", "minibatch", "batch_size"]
+    table = ablated(4, 3)
+    found = data(table, kinds)
+    assert list(found.columns) == COLUMNS
+    assert len(found) == 4 * 3 * (1 + 1 + 4)
+    assert list(dict.fromkeys(found["kind"])) == kinds
+    axes = draw(table, kinds)[0]
+    dots = np.concatenate([dots.get_offsets()[:, 1] for dots in axes.collections if len(dots.get_offsets()) == 3])
+    assert dots.tolist() == found.loc[found["kind"] == "gaussian", "score"].tolist()
+    for (_, _, _), network in found.groupby(["kind", "batch_size", "arch_index"]):
+        assert network["mean"].unique() == pytest.approx([network["score"].mean()])
+        assert network["mean_rank"].unique() == pytest.approx([network["rank"].mean()])
+    for row in agreement(table).itertuples():
+        setting = found[(found["kind"] == row.kind) & (found["batch_size"] == row.batch_size)]
+        if len(setting):
+            assert set(setting["tau_with_accuracy"]) == {row.with_accuracy}
+            assert set(setting["reference"]) == {row.reference}
+    references = found.drop_duplicates(["kind", "batch_size"]).set_index(["kind", "batch_size"])["reference"]
+    assert references["gaussian", 128] == "minibatch 128"
+    assert references["minibatch", 128] == references["batch_size", 128] == ""
+    assert references["batch_size", 32] == "batch_size 128"
+    assert data(table.iloc[:0], kinds).columns.tolist() == COLUMNS
+
+
+def test_titles_that_stand_side_by_side_begin_at_one_height():
+    table = pd.concat([samples("minibatch", [[-INF, 1], [2, 3]]), samples("gaussian", [[1, 2], [2, 3]])])
+    first, second = draw(table, ["minibatch", "gaussian"])
+    assert first.get_title(loc="left").count("\n") == second.get_title(loc="left").count("\n")
+    assert second.get_title(loc="left").endswith("\n")
+
+
+def test_networks_of_equal_ranks_have_deviations_apart_and_labels_at_their_ends():
+    table = samples("batch_size", [[1, 2], [2, 1], [5, 5]], 128)
+    axes = draw(table, ["batch_size"])[0]
+    bars = [line.get_segments()[0][:, 0] for line in axes.collections]
+    assert np.diff(sorted(float(x[0]) for x in bars)).min() > 0.1
+    assert sorted(float(text.xy[0]) for text in axes.texts) == pytest.approx(sorted(float(x[0]) for x in bars))
 
 
 def test_a_network_with_a_singular_sample_has_the_lowest_mean():

@@ -60,10 +60,31 @@ def test_a_space_without_kernels_says_why():
     assert "no nds_data.zip" in found
 
 
-def test_the_data_are_each_pair_of_each_space_over_its_units():
-    table = data({"nasbench201": GOOD, "nds-darts": GOOD.iloc[:0]})
-    assert list(table.columns) == COLUMNS
-    assert table["normalised"].tolist() == [1.0, 0.4, 0.5, 1.0, 0.6, 1.0]
+def test_the_data_are_each_kernel_as_a_matrix_with_what_it_is_divided_by():
+    table = data({"nasbench201": pd.concat([GOOD, BETTER]), "nds-darts": GOOD.iloc[:0]})
+    assert list(table.columns) == [*COLUMNS, "0", "1", "2"]
+    first = table[table["arch_index"] == 7]
+    assert first["units"].tolist() == [10, 10, 10]
+    assert first[["0", "1", "2"]].astype(object).where(first[["0", "1", "2"]].notna(), None).to_numpy().tolist() == [
+        [10, 4, 5],
+        [None, 10, 6],
+        [None, None, 10],
+    ]
+    assert table["arch"].tolist() == ["a7", "", "", "a5", "", ""]
+    assert table["accuracy"].tolist() == [93.0, "", "", 94.0, "", ""]
+    assert table["band"].tolist() == ["90 % and more", "", ""] * 2
+
+
+def test_kernels_of_another_size_share_the_columns_of_the_data():
+    small = kernel(9, 80.0, "80 to 90 %", [[5, 2], [2, 5]])
+    table = data({"nasbench201": GOOD, "nds-darts": small})
+    assert list(table.columns) == [*COLUMNS, "0", "1", "2"]
+    assert table.loc[table["arch_index"] == 9, "2"].isna().all()
+    assert table.to_csv(index=False).splitlines()[-1] == "nds-darts,,9,,,5,1,,5,"
+
+
+def test_no_kernels_have_no_data():
+    assert list(data({"nasbench201": GOOD.iloc[:0]}).columns) == COLUMNS
 
 
 def test_no_space_is_refused():
