@@ -27,6 +27,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -328,14 +329,18 @@ def wrap(text: str, width: int, lines: int = 8) -> str:
     return textwrap.fill(breakable, width, max_lines=lines, placeholder=" …", **options).replace("\v", "")
 
 
-def absent_panel(axes: Axes, heading: str, reason: str, size: float | None = None) -> None:
-    """An empty, dashed panel that says why it is empty; its heading in points, by default as the style has it."""
-    axes.set_title(heading, color=QUIET, fontsize=size, pad=4)
+def absent_panel(axes: Axes, heading: str, reason: str, size: float | None = None) -> Text:
+    """An empty, dashed panel that says why it is empty; its heading in points, by default as the style has it.
+
+    Gives the heading.
+    """
+    shown = axes.set_title(heading, color=QUIET, fontsize=size, pad=4)
     axes.text(0.5, 0.5, reason, ha="center", va="center", fontsize=7, color=QUIET, transform=axes.transAxes)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set(visible=True, color="0.85", linestyle=(0, (4, 4)))
+    return shown
 
 
 def _search_panel(axes: Axes, found: Sequence[pd.Series], part: pd.DataFrame) -> None:

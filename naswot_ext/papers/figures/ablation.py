@@ -8,15 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.figures import COLUMN, INK, MARK, WIDE, absent_panel, accuracy_colour, canvas, score_axis, style, wrap
+from naswot_ext.figures import (
+    COLUMN,
+    INK,
+    MARK,
+    WIDE,
+    absent_panel,
+    accuracy_colour,
+    canvas,
+    scale_told,
+    score_axis,
+    style,
+    wrap,
+)
 from naswot_ext.papers.figures.labels import label_ends
 from naswot_ext.statistics import kendall
 
@@ -29,6 +43,11 @@ TITLES = {
 REFERENCE = "minibatch"
 REFERENCE_SIZE = 128
 _BOX_FROM = 8  # samples; of fewer, each is a dot
+_APART = 0.5  # of the way to the next batch size; that far the networks' marks spread
+
+COLUMNS = ["kind", "batch_size", "arch_index", "arch", "accuracy", "sample", "score", "status", "rank"]
+COLUMNS += ["samples", "singular", "failed", "mean", "std", "minimum", "median", "maximum", "mean_rank", "std_rank"]
+COLUMNS += ["tau_networks", "tau_with_accuracy", "reference", "tau_with_reference"]
 
 
 def ablation(
@@ -57,24 +76,27 @@ def ablation(
     with style():
         figure = canvas(width, 2.45 * rows)
         all_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        titles: list[Text] = []
         for letter, axes, kind in zip("abcdefgh", all_axes, kinds, strict=False):
             heading = f"({letter}) {TITLES[kind]}"
             part = samples[samples["kind"] == kind]
             if part.empty:
                 reason = reasons.get(kind, "not measured")
-                absent_panel(axes, heading, wrap(reason, int(12 * width / columns)))
+                titles.append(absent_panel(axes, heading, wrap(reason, int(12 * width / columns))))
                 continue
             axes.set_xlabel(f"{accuracy} accuracy (%)".lstrip())
-            axes.set_ylabel(wrap(y_label, 30))
             letters = dict(zip(kinds, "abcdefgh", strict=False))
             notes = _told(part, agreed[agreed["kind"] == kind], letters.get(REFERENCE))
             if kind == "batch_size":
                 _ranks(axes, part, accuracy)
             else:
                 notes += _distributions(axes, part, width / columns)
+                axes.set_ylabel(wrap(y_label + scale_told(axes, "y"), 30))
             if columns == 3:
                 notes = [text.replace(", with", ",\nwith") for text in notes]
-            axes.set_title("\n".join([heading, *notes]), fontsize=7 if columns < 3 else 6.5)
+            titles.append(axes.set_title("\n".join([heading, *notes]), fontsize=7 if columns < 3 else 6.5))
+        for start in range(0, len(titles), columns):
+            _align(titles[start : start + columns])
         for axes in all_axes[len(kinds) :]:
             axes.set_axis_off()
         for axes, kind in zip(all_axes, kinds, strict=False):
@@ -84,11 +106,12 @@ def ablation(
 
 
 def data(samples: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """What `ablation` draws: a row a network and setting, in the order of `kinds`, batch size and accuracy.
+    """What `ablation` draws: a row (`COLUMNS`) a sample, in the order of `kinds`, batch size, accuracy and sample.
 
-    `samples` counts the scored ones, `singular` and `failed` the others; `mean`, `std` (population), `minimum`,
-    `median` and `maximum` are of the finite scores. `mean_rank` and `std_rank` (1 is the highest score) are among the
-    networks of the same kind, batch size and sample.
+    `rank` (1 is the highest score) is among the networks of the same kind, batch size and sample. From `samples` on the
+    columns are of the network and its setting, and repeat on each of its rows: `samples` counts the scored ones,
+    `singular` and `failed` the others; `mean`, `std` (population), `minimum`, `median` and `maximum` are of the finite
+    scores, `mean_rank` and `std_rank` of the ranks. Those from `tau_networks` on are of the setting: see `agreement`.
     """
     found = []
     placed = _ranked(samples)
@@ -103,8 +126,6 @@ def data(samples: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
                     "kind": kind,
                     "batch_size": size,
                     "arch_index": index,
-                    "arch": group["arch"].iloc[0],
-                    "accuracy": group["accuracy"].iloc[0],
                     "samples": len(finite),
                     "singular": int((group["status"] == "singular").sum()),
                     "failed": int((group["status"] == "failed").sum()),
@@ -117,12 +138,15 @@ def data(samples: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
                     "std_rank": group["rank"].std(ddof=0),
                 }
             )
-    columns = ["kind", "batch_size", "arch_index", "arch", "accuracy", "samples", "singular", "failed"]
-    columns += ["mean", "std", "minimum", "median", "maximum", "mean_rank", "std_rank"]
-    table = pd.DataFrame(found, columns=columns)
+    if not found:
+        return pd.DataFrame(columns=COLUMNS)
+    taus = agreement(samples).rename(columns={"networks": "tau_networks"})
+    taus = taus.rename(columns={name: f"tau_{name}" for name in ("with_accuracy", "with_reference")})
+    table = placed.merge(pd.DataFrame(found), on=["kind", "batch_size", "arch_index"])
+    table = table.merge(taus, on=["kind", "batch_size"], how="left")
     order = table["kind"].map({kind: i for i, kind in enumerate(kinds)})
-    table = table.assign(order=order).sort_values(["order", "batch_size", "accuracy", "arch_index"], kind="stable")
-    return table.drop(columns="order").reset_index(drop=True)
+    keys = ["order", "batch_size", "accuracy", "arch_index", "sample"]
+    return table.assign(order=order).sort_values(keys, kind="stable")[COLUMNS].reset_index(drop=True)
 
 
 def agreement(samples: pd.DataFrame) -> pd.DataFrame:
@@ -149,11 +173,13 @@ def agreement(samples: pd.DataFrame) -> pd.DataFrame:
                 "kind": kind,
                 "batch_size": size,
                 "networks": len(shared) or len(scores),
+                "reference": " ".join(map(str, against)) if len(reference) and against != (kind, size) else "",
                 "with_reference": np.nan if against == (kind, size) else with_reference,
                 "with_accuracy": _tau(scores, accuracy.loc[scores.index]),
             }
         )
-    return pd.DataFrame(found, columns=["kind", "batch_size", "networks", "with_reference", "with_accuracy"])
+    columns = ["kind", "batch_size", "networks", "reference", "with_reference", "with_accuracy"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def ranks(samples: pd.DataFrame) -> pd.DataFrame:
@@ -180,6 +206,13 @@ def _means(samples: pd.DataFrame) -> dict[tuple[str, int], pd.Series]:
 
 def _tau(x: pd.Series, y: pd.Series) -> float:
     return kendall(x.to_numpy(np.float64), y.to_numpy(np.float64)) if len(x) > 2 else float("nan")
+
+
+def _align(titles: Sequence[Text]) -> None:
+    """Let titles that stand side by side begin at one height: the shorter ones end in empty lines."""
+    lines = [title.get_text().count("\n") for title in titles]
+    for title, count in zip(titles, lines, strict=True):
+        title.set_text(title.get_text() + "\n" * (max(lines) - count))
 
 
 def _told(part: pd.DataFrame, agreed: pd.DataFrame, letter: str | None) -> list[str]:
@@ -262,12 +295,11 @@ def _ranks(axes: Axes, part: pd.DataFrame, accuracy: str) -> None:
     sizes = sorted(found["batch_size"].unique())
     places = {size: i for i, size in enumerate(sizes)}
     networks = found["arch_index"].nunique()
-    order = found.groupby("arch_index")["accuracy"].first().sort_values(kind="stable").index
-    for i, index in enumerate(order):
+    apart = _offsets(found)
+    for index in apart:
         mine = found[found["arch_index"] == index].sort_values("batch_size")
         colour = accuracy_colour(float(mine["accuracy"].iloc[0]))
-        # A little apart, so that deviations do not cover each other.
-        x = mine["batch_size"].map(places).to_numpy(np.float64) + 0.14 * ((i + 0.5) / networks - 0.5)
+        x = mine["batch_size"].map(places).to_numpy(np.float64) + apart[index]
         axes.plot(x, mine["mean"], color=colour, linewidth=1.2, zorder=2)
         deviation = mine["std"].to_numpy(np.float64) * (mine["samples"].to_numpy() > 1)
         axes.errorbar(
@@ -284,7 +316,7 @@ def _ranks(axes: Axes, part: pd.DataFrame, accuracy: str) -> None:
             zorder=3,
         )
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
-    axes.set_xlim(-0.3, (len(sizes) - 1) * 1.25 + 0.45)
+    axes.set_xlim(-0.4, (len(sizes) - 1) * 1.25 + 0.6)
     axes.set_ylim(networks + 0.6, 0.4)
     axes.set_yticks([1, *range(5, networks + 1, 5)] if networks > 6 else range(1, networks + 1))
     axes.set_xlabel(f"batch size; at the ends: {accuracy} accuracy".replace("  ", " "))
@@ -292,7 +324,13 @@ def _ranks(axes: Axes, part: pd.DataFrame, accuracy: str) -> None:
     axes.grid(visible=False, axis="x")
 
 
+def _offsets(found: pd.DataFrame) -> dict[Any, float]:
+    """{network: how far right of its batch size it is drawn}, by accuracy: so deviations do not cover each other."""
+    order = found.groupby("arch_index")["accuracy"].first().sort_values(kind="stable").index
+    return {index: _APART * ((i + 0.5) / len(order) - 0.5) for i, index in enumerate(order)}
+
+
 def _name_ends(axes: Axes, found: pd.DataFrame) -> None:
     last = found[found["batch_size"] == found["batch_size"].max()].dropna(subset=["mean"])
-    x = found["batch_size"].nunique() - 1 + 0.07
+    x = found["batch_size"].nunique() - 1 + last["arch_index"].map(_offsets(found))
     label_ends(axes, x, last["mean"], [f"{a:.1f} %" for a in last["accuracy"]])

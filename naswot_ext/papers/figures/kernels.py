@@ -22,7 +22,7 @@ from naswot_ext.errors import NaswotError
 from naswot_ext.figures import QUIET, WIDE, absent_panel, accuracy_colour, canvas, style, wrap
 from naswot_ext.tables import title
 
-COLUMNS = ["space", "band", "arch_index", "arch", "accuracy", "row", "column", "k", "units", "normalised"]
+COLUMNS = ["space", "band", "arch_index", "arch", "accuracy", "units", "row"]
 _MAP = "magma"  # not the accuracies' colours
 _LARGEST = 1.15  # inches; the side of one kernel
 
@@ -80,13 +80,24 @@ def kernels(
 
 
 def data(measured: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """What `kernels` draws: a row (`COLUMNS`) a pair of images of a network; `normalised` is K / N_A."""
-    parts = [
-        _measured(table).assign(space=space, normalised=_normalised(_measured(table)))[COLUMNS]
-        for space, table in measured.items()
-        if len(table)
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    """What `kernels` draws: a row (`COLUMNS`) a row of a network's K, whose elements stand in columns 0, 1, ...
+
+    K is symmetric: what is left of its diagonal is empty. It is drawn divided by `units`, N_A. The columns `arch`,
+    `accuracy` (percent) and `band` are filled in on the first row of each network alone.
+    """
+    parts = []
+    for space, table in measured.items():
+        known = _measured(table) if len(table) else table
+        for index, part in known.groupby("arch_index", sort=False) if len(known) else ():
+            matrix = part.pivot(index="row", columns="column", values="k").astype("Int64")
+            matrix.columns = [str(column) for column in matrix.columns]
+            first = part.iloc[0]
+            of_network = {name: [first[name], *[""] * (len(matrix) - 1)] for name in ("band", "arch", "accuracy")}
+            parts.append(matrix.reset_index().assign(space=space, arch_index=index, units=first["units"], **of_network))
+    if not parts:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
 
 
 def _bands(table: pd.DataFrame) -> dict[str, list[int]]:

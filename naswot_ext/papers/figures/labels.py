@@ -88,22 +88,26 @@ def label_points(
     return written
 
 
-def label_ends(axes: Axes, x: float, y: ArrayLike, texts: Sequence[str], *, size: float = SIZE) -> None:
+def label_ends(axes: Axes, x: ArrayLike, y: ArrayLike, texts: Sequence[str], *, size: float = SIZE) -> None:
     """Write `texts` to the right of the ends (x, y) [n] of lines, moved apart where they would overlap.
 
-    The room for them is the axes' right margin, or what is beyond the axes. A label that had to move has a thin line
-    to its end. Call it when everything else is drawn.
+    They stand below each other, right of the last end; one `x` for all will do. The room for them is the axes' right
+    margin, or what is beyond the axes. A label that had to move has a thin line to its end. Call it when everything
+    else is drawn.
     """
     figure: Any = axes.figure
     figure.canvas.draw()
     unit = figure.dpi / 72
-    ends = axes.transData.transform([(x, value) for value in np.asarray(y, float)])
+    heights = np.asarray(y, float)
+    ends = axes.transData.transform(np.column_stack([np.broadcast_to(np.asarray(x, float), heights.shape), heights]))
+    right = ends[:, 0].max(initial=-np.inf)
     low, high = axes.get_window_extent().intervaly
     places = _apart(ends[:, 1], 1.25 * size * unit, low, high)
     for (px, py), place, text in zip(ends, places, texts, strict=True):
         moved = abs(place - py) > 1.5 * unit
         # Room for the lines of those that moved, and all labels below each other.
-        _annotation(axes, (px, py), text, size, (12, (place - py) / unit), (1, 0), moved or len(texts) > 1)
+        offset = ((right - px) / unit + 12, (place - py) / unit)
+        _annotation(axes, (px, py), text, size, offset, (1, 0), moved or len(texts) > 1)
 
 
 def _apart(wanted: FloatArray, gap: float, low: float, high: float) -> FloatArray:

@@ -20,6 +20,7 @@ from naswot_ext.figures import (
     WIDE,
     accuracy_axis,
     canvas,
+    scale_told,
     score_axis,
     style,
 )
@@ -75,8 +76,8 @@ def library(
                 clip_on=False,
                 transform=edge,
             )
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(f"{accuracy} accuracy, as the package states it (%)")
+        axes.set_xlabel(x_label + scale_told(axes, "x"))
+        axes.set_ylabel(f"{accuracy} accuracy, as the package states it (%, log error)")
         axes.set_title(
             "\n".join(filter(None, [_counted(found, len(drawn), len(singular), known), textwrap.fill(note, 105)])),
             fontsize=7.5,
