@@ -880,6 +880,7 @@ rule paper_scatter:
         note=note_of,
         code=fingerprint(
             "naswot_ext.figures",
+            "naswot_ext.tables",
             "naswot_ext.provenance",
             "naswot_ext.papers.figures.output",
             "naswot_ext.papers.figures.scatter",

@@ -7,6 +7,7 @@ with reporting(snakemake):
     from naswot_ext.papers.figures.output import absent, write
     from naswot_ext.papers.figures.scatter import data, scatter
     from naswot_ext.provenance import read_provenance, read_table
+    from naswot_ext.tables import read_published
 
     params, files = snakemake.params, snakemake.input
     panels = [tuple(panel) for panel in params.panels]
@@ -18,13 +19,15 @@ with reporting(snakemake):
             [read_table(table) for table in files.scores[i * seeds : (i + 1) * seeds]],
             read_table(truth),
             read_table(rows),
+            read_provenance(rows)["statistics"]["filter_below"],
         )
         for i, (truth, rows) in enumerate(zip(files.truth, files.correlations, strict=True))
     ]
-    split = params.figures["split"]
+    split, published = params.figures["split"], read_published(files.published)
     if scored:
         label = read_provenance(files.scores[0])["title"]
-        figure = scatter(panels, scored, x_label=label, reasons=reasons, split=split)
+        figure = scatter(panels, scored, x_label=label, reasons=reasons, published=published, split=split)
     else:
         figure = absent(params.heading, reasons.values())
-    write(figure, data(panels, scored, split=split), **snakemake.output, dpi=params.figures["dpi"])
+    drawn = data(panels, scored, published=published, split=split)
+    write(figure, drawn, **snakemake.output, dpi=params.figures["dpi"])
