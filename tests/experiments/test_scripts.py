@@ -24,8 +24,10 @@ from types import SimpleNamespace as Names
 job = json.loads(sys.argv[2])
 fields = {key: Names(**value) for key, value in job.items() if key in ("wildcards", "params")}
 fields["input"] = type("Input", (Names,), {"get": lambda self, name: getattr(self, name, None)})(**job["input"])
-sys.path.insert(0, sys.argv[1].rpartition("/")[0])
+folder = sys.argv[1].rpartition("/")[0]
+sys.path.insert(0, folder)
 snakemake = Names(**fields, output=job["output"], log=[job["log"]], threads=1)
+snakemake.scriptdir, snakemake.config = folder, {"results": "results"}
 runpy.run_path(sys.argv[1], {"snakemake": snakemake})
 """
 
