@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from naswot_ext.errors import NaswotError
 from naswot_ext.files import atomic_path
 from naswot_ext.statistics import Paired, pair
-from naswot_ext.tables import interval, row_label, spread, title
+from naswot_ext.tables import interval, row_label, split_title, spread, title
 from naswot_ext.truth import SPLITS, final_accuracies
 
 FloatArray = NDArray[np.float64]
@@ -378,11 +378,6 @@ def _heading(axes: Axes, text: str, notes: Sequence[Line2D]) -> None:
         place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(notes)}
         # The title's pad keeps the room for it; in the layout, a long line would narrow the axes.
         axes.legend(handles=notes, **place, labelcolor=QUIET).set_in_layout(False)
-
-
-def split_title(split: str) -> str:
-    """What people call a split of the ground truth."""
-    return {"valid": "validation"}.get(split, split)
 
 
 def accuracy_label(split: str, dataset: str = "") -> str:

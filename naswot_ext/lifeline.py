@@ -10,11 +10,11 @@ import atexit
 import fcntl
 import logging
 import os
+import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
 
-from naswot_ext.errors import NaswotError
 from naswot_ext.files import locked_temporary, remove_orphans
 
 VARIABLE = "NASWOT_LIFELINE"
@@ -26,8 +26,9 @@ def hold(folder: str | os.PathLike[str]) -> None:
     Where files cannot be written or locked, jobs are told nothing and outlive it.
     """
     os.environ.pop(VARIABLE, None)
-    path = Path(folder, "naswot-main.lock")
-    with suppress(NaswotError, OSError):
+    # Of this host: where locks hold within one only, the files of others would look as if nobody held them.
+    path = Path(folder, f"naswot-main-{socket.gethostname()}.lock")
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_orphans(path)
         _, file = locked_temporary(path)  # open, and so locked, until the process ends

@@ -79,8 +79,7 @@ def partial_file(output: Path, facts: Mapping[str, Any], together: int = 1) -> I
 
     Rows are kept in groups of `together`, which a kill may have cut short.
 
-    The lock is the operating system's: a killed process frees it, one that outlived its Snakemake keeps it and
-    is waited for.
+    The lock is the operating system's: a killed process frees it, another one that is making `output` is waited for.
     """
     path = output.with_name(output.name + ".partial")
     with write_errors(output):

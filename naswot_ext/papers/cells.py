@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from naswot_ext.errors import NaswotError
-from naswot_ext.tables import title, write_csv
+from naswot_ext.tables import split_title, title, write_csv
 
 COLUMNS = [
     "paper",
@@ -122,12 +122,7 @@ def told(row: Any) -> str:
 
 def accuracy_name(dataset: str, split: str) -> str:
     """What people call the accuracy that a cell is of or goes by: "CIFAR-10 validation"."""
-    return f"{title(dataset)} {split_name(split)}".strip()
-
-
-def split_name(split: str) -> str:
-    """What people call a split, which columns call valid or test."""
-    return {"valid": "validation"}.get(split, split)
+    return f"{title(dataset)} {split_title(split)}".strip()
 
 
 def verdict(measured: float, published: float, standard_error: float, digits: int = DIGITS["accuracy_percent"]) -> str:

@@ -26,11 +26,10 @@ from naswot_ext.papers.cells import (
     REPRODUCED,
     TOO_FEW,
     WITHIN,
-    split_name,
     told,
     write_cells,
 )
-from naswot_ext.tables import cell, title, write_text
+from naswot_ext.tables import cell, split_title, title, write_text
 
 MARKS = {REPRODUCED: "=", DIFFERS: "≠", TOO_FEW: "?", NOT_COMPARABLE: "†", NOT_MEASURED: "–"}
 _LATEX_MARKS = {**MARKS, REPRODUCED: "$=$", DIFFERS: r"$\neq$", NOT_COMPARABLE: r"$\dagger$", NOT_MEASURED: "--"}
@@ -174,7 +173,7 @@ def _quantity(cells: pd.DataFrame) -> str:
 def _columns(cells: pd.DataFrame) -> list[_Column]:
     """What stands behind the method: the seconds where there are any, and a column for each data set and split."""
     ranked = _quantity(cells) == "rank"
-    columns = [_Column(title(dataset), "rank" if ranked else split_name(split)) for dataset, split in _places(cells)]
+    columns = [_Column(title(dataset), "rank" if ranked else split_title(split)) for dataset, split in _places(cells)]
     return [_Column("", "Search (s)"), *columns] if _timed(cells) else columns
 
 

@@ -25,11 +25,10 @@ from naswot_ext.papers.cells import (
     frame,
     not_comparable,
     not_measured,
-    split_name,
     standard_error,
 )
 from naswot_ext.papers.items import ITEMS, SOURCES
-from naswot_ext.tables import accuracy_columns, method_of
+from naswot_ext.tables import accuracy_columns, method_of, split_title
 
 TABLES = [(item.paper, item.name) for item in ITEMS if item.kind == "searches"]
 QUANTITY = "accuracy_percent"
@@ -120,7 +119,7 @@ def _cell(
     column = f"{row.dataset}_{row.split}"
     # An accuracy that the ground truth has of no architecture is no column, or one of NaN.
     if column not in runs or (len(hits) and hits[column].isna().all()):
-        reason = f"the ground truth of {row.space} has no {row.dataset} {split_name(row.split)} accuracy"
+        reason = f"the ground truth of {row.space} has no {row.dataset} {split_title(row.split)} accuracy"
         reason += f": {official} has it" if official else ""
         return not_measured(_given(missing, row, methods=False) or reason, **of_paper)
     values = hits[column].dropna()
@@ -260,7 +259,7 @@ def _remarks(runs: pd.DataFrame, values: pd.Series, made_by: Mapping[str, Any], 
     if made_by["algorithm"] == "optimal":
         dataset, by = _chosen_by(runs, made_by)
         if (dataset, by) != (row.dataset, row.split):
-            yield f"the best by {dataset} {split_name(by)} accuracy; the published is by the accuracy that it reports"
+            yield f"the best by {dataset} {split_title(by)} accuracy; the published is by the accuracy that it reports"
     scored = (made_by.get("draw") or {}).get("architectures", "all")
     if scored != "all" and (made_by.get("proxy") is not None or made_by["algorithm"] in _DRAW_FROM_POOL):
         yield f"among {scored} architectures"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from naswot_ext.papers.items import PAPERS as TITLES
 from tests.conftest import REPOSITORY
 from tests.workflow.browser import Page
 from tests.workflow.conftest import Project
+from tests.workflow.planning import changed
 from tests.workflow.test_report import ROWS, Report, needs_chromium
 
 # The run that all tests look at is made when the first of them starts.
@@ -109,7 +111,8 @@ def test_what_is_at_hand_is_measured_and_the_rest_says_which_file_would_fill_it(
     assert "not a random sample" in figure3.loc[("nasbench101", "cifar10"), "reason"]
     few = table[(table["method"] == "Optimal") & (table["n_samples"] == 100)].set_index("dataset")["reason"]
     needs = "N = 100 needs twice as many scored architectures, and 40 are: "
-    assert (few["cifar10"] == f"{needs}spaces.nasbench201.architectures=200 or scale=full would do").all()
+    remedy = "`architectures: 200` of nasbench201 in the config, or a larger scale, would do"
+    assert (few["cifar10"] == f"{needs}{remedy}").all()
     assert few["imagenet16-120"].str.contains("NATS-tss-v1_0-3ffb9-simple", regex=False).all()
     assert "downloads/nds/data.zip" in figure3.loc[("nds-pnas", "cifar10"), "reason"]
     # A number that two files would fill names both.
@@ -122,7 +125,7 @@ def test_what_is_at_hand_is_measured_and_the_rest_says_which_file_would_fill_it(
         for reason in rows["reason"]:
             assert "downloads/imagenet16-120/train_data_batch_1" in reason
             assert "NATS-sss-v1_0-50262-simple.tar" in reason
-            assert ("scale=full" in reason) == (n_samples == 1000)
+            assert ("a larger scale" in reason) == (n_samples == 1000)
 
 
 def test_searches_by_budget_choose_among_all_and_agree_with_the_paper_even_here(papers: Project) -> None:
@@ -169,13 +172,22 @@ def test_captions_say_in_what_a_figure_is_unlike_the_paper(papers: Project) -> N
         "1 network (the paper: 5) in each of 5 bands",
         "2 networks (the paper: 8) drawn at random",
         "or at quantiles where those leave one empty",
-        "Accuracy axes show the logarithm of the error.",
+        "accuracy axes show the logarithm of the error.",
     ):
         assert told in " ".join(page.split()), told
     # The page and the file of the numbers beside a figure say what the figure does.
     numbers = (papers.folder / "results/arxiv2020/figure5_cells.html").read_text()
     assert "those that the config names; the mean of 1 initialisation (the paper: 10)" in numbers
     assert "the p-value measured here, with a verdict" in " ".join(page.split())
+
+
+def test_the_caption_of_a_figure_of_which_nothing_can_be_measured_says_so(papers: Project, tmp_path: Path) -> None:
+    shutil.copytree(papers.folder, tmp_path / "project")
+    config = changed(papers.config, "scales/tiny/papers/training/images", 1_000_000)
+    Project(tmp_path / "project", papers.checkout, config).run("results/icml2021/figure6.csv")
+    (record,) = (tmp_path / "project/results/jobs/icml2021").glob("figure6.*.json")
+    params = json.loads(record.read_text())["params"]
+    assert params["values"][params["names"]["note"][0]] == "scale tiny; nothing of it can be measured"
 
 
 def test_the_results_are_those_that_their_readme_lists(papers: Project) -> None:

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecMode
 
@@ -63,7 +64,10 @@ def discard_stale_locks():
 def refuse_papers():
     """Say to whom asks for a table or figure of the papers which config makes it; raises WorkflowError."""
     known = {item.target for item in items.ITEMS}
-    if asked := [name for name in sys.argv[1:] if name in known]:
+    if known.isdisjoint(sys.argv):
+        return
+    arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    if asked := [name for name in arguments.targets or [] if name in known]:
         raise WorkflowError(
             f"This config has no section `papers`, and so no {', '.join(asked)}. "
             f"Use `snakemake {' '.join(asked)} --cores all --configfile config/paper.yaml`."

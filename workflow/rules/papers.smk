@@ -85,6 +85,10 @@ def can_be_made(item):
     """Whether any panel of a table or figure can be made here."""
     if item.kind == "library":
         return not why_no_library(item.panels[0][1])
+    if item.kind == "training":
+        return any(not too_few(d, training_size()) for _, d in there(item))
+    if item.kind == "ablation":
+        return any(not reason for *_, reason in ablations(item).values())
     return bool(there(item))
 
 
@@ -165,10 +169,10 @@ def why_not_searched(label, space, scored_on):
             reasons.append(no_accuracy(space, f"{best_on} {split} accuracy"))
     # From a pool of about N every run finds the same few: that says nothing of the space.
     if scored != "all" and 2 * n_samples > scored:
-        larger = "" if config["scale"] == "full" else " or scale=full"
+        larger = "" if config["scale"] == "full" else ", or a larger scale,"
         reasons.append(
             f"N = {n_samples} needs twice as many scored architectures, and {scored} are: "
-            f"spaces.{space}.architectures={2 * n_samples}{larger} would do"
+            f"`architectures: {2 * n_samples}` of {space} in the config{larger} would do"
         )
     return at_hand.joined(*reasons, file=str(official_file(space)))
 
@@ -490,6 +494,8 @@ def note_of(wildcards):
         if not any("augment" in config["datasets"].get(d, {}) for _, d in item.panels):
             notes.append("without flips and crops (the paper: with them)")
     notes += [remark_of(space) for space in dict.fromkeys(s for s, _ in there(item))]
+    if item.kind in ("scatter", "time", "library"):
+        notes.append("accuracy axes show the logarithm of the error")
     return "; ".join(filter(None, notes))
 
 

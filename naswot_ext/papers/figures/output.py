@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from naswot_ext.figures import COLUMN, absent_panel, canvas, save, style
 from naswot_ext.files import atomic_path
 from naswot_ext.provenance import read_provenance
-from naswot_ext.tables import title
+from naswot_ext.tables import split_title, title
 
 
 def write(
@@ -44,5 +44,4 @@ def absent(heading: str, reasons: Iterable[str]) -> Figure:
 def accuracy_of(path: str | os.PathLike[str]) -> str:
     """Which accuracy the networks of a measurement were chosen by, such as "CIFAR-10 validation", from its table."""
     chosen: Mapping[str, Any] = read_provenance(path)["choose"]
-    split = {"valid": "validation"}.get(chosen["split"], chosen["split"])
-    return f"{title(chosen['dataset'])} {split}"
+    return f"{title(chosen['dataset'])} {split_title(chosen['split'])}"

@@ -26,12 +26,11 @@ from naswot_ext.figures import (
     accuracy_label,
     canvas,
     check_split,
-    split_title,
     style,
 )
 from naswot_ext.papers.figures.labels import label_points
 from naswot_ext.papers.live import LIVE, LOOKED_UP
-from naswot_ext.tables import title
+from naswot_ext.tables import split_title, title
 
 COLUMNS = ["method", "n_samples", "what", "seconds", "seconds_are", "accuracy", "std", "runs"]
 PUBLISHED = "published"
