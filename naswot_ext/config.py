@@ -113,6 +113,11 @@ def search_labels(entry: str, options: Mapping[str, Any]) -> dict[str, dict[str,
     return found
 
 
+def split_title(split: str) -> str:
+    """What people call a split of the ground truth, which columns call valid or test."""
+    return {"valid": "validation"}.get(split, split)
+
+
 def image_size(config: Mapping[str, Any], proxy: str | None) -> int:
     """How many images a proxy, or a group of them, is scored on by a resolved config."""
     size: int = config["batch_sizes"].get(proxy, config["batch_size"])

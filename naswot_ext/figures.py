@@ -31,10 +31,11 @@ from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from naswot_ext.config import split_title
 from naswot_ext.errors import NaswotError
 from naswot_ext.files import atomic_path
 from naswot_ext.statistics import Paired, pair
-from naswot_ext.tables import interval, row_label, split_title, spread, title
+from naswot_ext.tables import interval, row_label, spread, title
 from naswot_ext.truth import SPLITS, final_accuracies
 
 FloatArray = NDArray[np.float64]

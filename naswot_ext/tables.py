@@ -122,11 +122,6 @@ def title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
-def split_title(split: str) -> str:
-    """What people call a split of the ground truth, which columns call valid or test."""
-    return {"valid": "validation"}.get(split, split)
-
-
 def search_label(algorithm: str, proxy: str | None, n_samples: int | str | None) -> str:
     """What people call a search: "NASWOT, N = 10", "random", "NASI (4T)", "naswot over params, N = 10"."""
     kind, _, variant = algorithm.partition("@")

@@ -14,8 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from naswot_ext.config import split_title
 from naswot_ext.errors import NaswotError
-from naswot_ext.tables import split_title, title, write_csv
+from naswot_ext.tables import title, write_csv
 
 COLUMNS = [
     "paper",

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from naswot_ext.config import method_key
+from naswot_ext.config import method_key, split_title
 from naswot_ext.papers.cells import (
     DIFFERS,
     DIGITS,
@@ -29,7 +29,7 @@ from naswot_ext.papers.cells import (
     told,
     write_cells,
 )
-from naswot_ext.tables import cell, split_title, title, write_text
+from naswot_ext.tables import cell, title, write_text
 
 MARKS = {REPRODUCED: "=", DIFFERS: "≠", TOO_FEW: "?", NOT_COMPARABLE: "†", NOT_MEASURED: "–"}
 _LATEX_MARKS = {**MARKS, REPRODUCED: "$=$", DIFFERS: r"$\neq$", NOT_COMPARABLE: r"$\dagger$", NOT_MEASURED: "--"}

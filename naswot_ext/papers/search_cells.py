@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from naswot_ext.config import NETWORK_SEARCHES, method_key
+from naswot_ext.config import NETWORK_SEARCHES, method_key, split_title
 from naswot_ext.errors import NaswotError, unknown
 from naswot_ext.papers.cells import (
     DIFFERS,
@@ -28,7 +28,7 @@ from naswot_ext.papers.cells import (
     standard_error,
 )
 from naswot_ext.papers.items import ITEMS, SOURCES
-from naswot_ext.tables import accuracy_columns, method_of, split_title
+from naswot_ext.tables import accuracy_columns, method_of
 
 TABLES = [(item.paper, item.name) for item in ITEMS if item.kind == "searches"]
 QUANTITY = "accuracy_percent"

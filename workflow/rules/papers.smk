@@ -165,7 +165,7 @@ def why_not_searched(label, space, scored_on):
         first = sorted(dataset for dataset, _ in known)[:1]
         best_on = wanted or (first[0] if lacks(space, scored_on) else scored_on)
         if lacks(space, best_on, by):
-            split = {"valid": "validation"}.get(by, by)
+            split = configuration.split_title(by)
             reasons.append(no_accuracy(space, f"{best_on} {split} accuracy"))
     # From a pool of about N every run finds the same few: that says nothing of the space.
     if scored != "all" and 2 * n_samples > scored:

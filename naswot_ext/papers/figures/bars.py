@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from naswot_ext.config import split_title
 from naswot_ext.errors import NaswotError
 from naswot_ext.figures import COLUMN, INK, MARK, QUIET, canvas, check_split, style, wrap
-from naswot_ext.tables import split_title, title
+from naswot_ext.tables import title
 
 # Of Okabe and Ito, told apart by the colour-blind; none is of the accuracies' scale or the marks of what is published.
 _COLOURS = ("#0072b2", "#999999", "#cc79a7", "#56b4e9", "#009e73", "#f0e442")

@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from naswot_ext.config import split_title
 from naswot_ext.figures import COLUMN, absent_panel, canvas, save, style
 from naswot_ext.files import atomic_path
 from naswot_ext.provenance import read_provenance
-from naswot_ext.tables import split_title, title
+from naswot_ext.tables import title
 
 
 def write(

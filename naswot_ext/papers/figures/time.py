@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from naswot_ext.config import split_title
 from naswot_ext.errors import NaswotError
 from naswot_ext.figures import (
     INK,
@@ -30,7 +31,7 @@ from naswot_ext.figures import (
 )
 from naswot_ext.papers.figures.labels import label_points
 from naswot_ext.papers.live import LIVE, LOOKED_UP
-from naswot_ext.tables import split_title, title
+from naswot_ext.tables import title
 
 COLUMNS = ["method", "n_samples", "what", "seconds", "seconds_are", "accuracy", "std", "runs"]
 PUBLISHED = "published"
